@@ -1,0 +1,126 @@
+// Command twohop is the server and the tools around it, one file for each
+// subcommand.
+//
+// Invariant: a subcommand talks to the world through its app only: standard
+// streams, the context that Ctrl-C cancels, and the error that it returns. main
+// alone prints errors and chooses the exit code: 0 is success, 1 failure, 2 a
+// fault in how the command was called.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"twohop"
+)
+
+// The exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// app is what a subcommand has of the world. Run methods get a pointer to it.
+type app struct {
+	Context context.Context // cancelled by the first SIGINT or SIGTERM; a second one ends the process
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+
+	StdinIsTerminal  bool
+	StdoutIsTerminal bool
+	StderrIsTerminal bool
+}
+
+// cli is the command line: a field for each subcommand.
+type cli struct {
+	Version versionCmd `cmd:"" help:"Print the version and how this twohop was built."`
+}
+
+// usageError is a fault in how the command was called.
+type usageError struct{ message, hint string }
+
+func (e *usageError) Error() string { return e.message }
+
+// failure is an error with a hint for whoever called the command.
+type failure struct {
+	message, hint string
+	err           error
+}
+
+func (e *failure) Error() string {
+	if e.err != nil {
+		return e.message + ": " + e.err.Error()
+	}
+	return e.message
+}
+
+func (e *failure) Unwrap() error { return e.err }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // with the default handling back, a second signal ends the process
+
+	a := &app{
+		Context: ctx, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		StdinIsTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
+		StdoutIsTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		StderrIsTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+	}
+	return report(a.Stderr, parseAndRun(a, args))
+}
+
+func parseAndRun(a *app, args []string) error {
+	parser, err := kong.New(&cli{},
+		kong.Name("twohop"),
+		kong.Description("Real-time updates from your backend to browsers, phones and services, over plain HTTP."),
+		kong.Writers(a.Stdout, a.Stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Bind(a),
+	)
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return &usageError{message: err.Error(), hint: "twohop --help lists the commands, twohop COMMAND --help what each takes"}
+	}
+	return parsed.Run()
+}
+
+// report prints an error as "twohop: message" with its hint below, and returns
+// the exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	message, hint, code := err.Error(), "", exitFailure
+	if e, ok := errors.AsType[*usageError](err); ok {
+		hint, code = e.hint, exitUsage
+	} else if e, ok := errors.AsType[*failure](err); ok {
+		hint = e.hint
+	} else if e, ok := errors.AsType[*twohop.Error](err); ok {
+		hint = e.Hint
+	}
+	fmt.Fprintf(w, "twohop: %s\n", message)
+	if hint != "" {
+		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(hint, "\n", "\n  "))
+	}
+	return code
+}
