@@ -26,6 +26,7 @@ const (
 	CodeReset              Code = "reset"
 	CodeMethod             Code = "method_not_allowed"
 	CodeReserved           Code = "reserved_channel"
+	CodeOrigin             Code = "origin_not_allowed"
 	CodeExists             Code = "exists"
 	CodeClosed             Code = "closed"
 	CodeContentType        Code = "content_type_mismatch"

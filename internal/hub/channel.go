@@ -1,0 +1,232 @@
+package hub
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"twohop"
+	"twohop/internal/engine"
+)
+
+// Channel is a live channel.
+type Channel struct {
+	// immutable
+	hub   *Hub
+	name  string
+	waker *waker
+	ready chan struct{} // closed when loaded; then err and what of info never changes may be read
+	err   error
+
+	// guarded by the lock of the hub's shard
+	refs      int
+	idleSince time.Time
+
+	readers atomic.Int32 // live readers
+
+	// mu guards what follows. It is held for copying a few words only, so
+	// neither the feed nor a reader ever waits long for it.
+	mu      sync.Mutex
+	info    twohop.Info
+	loaded  bool
+	early   []engine.Event // what the feed told before the channel was loaded
+	deleted bool
+	stale   bool // the feed broke: reopen
+	tail    tail
+	views   map[twohop.Offset]*View // of reads since the tail last moved
+	waiters waiters
+	queued  bool // in the waker's queue
+}
+
+// load asks the engine about the channel once for all that opened it. The
+// channel is in the hub already, so what the feed tells meanwhile is not missed.
+func (c *Channel) load(ctx context.Context) {
+	defer close(c.ready)
+	info, err := c.hub.eng.Info(context.WithoutCancel(ctx), c.name)
+	if err != nil {
+		c.err = err
+		c.hub.forget(c)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info, c.loaded = info, true
+	c.tail.reset(info.Tail)
+	for i := range c.early {
+		c.apply(&c.early[i])
+	}
+	c.early = nil
+	if c.deleted {
+		c.hub.forget(c)
+	}
+}
+
+// fresh asks the engine again where a lifetime could have ended unnoticed, and
+// renews a sliding one.
+func (c *Channel) fresh(ctx context.Context) error {
+	if c.info.TTL == 0 && c.info.ExpiresAt.IsZero() {
+		return nil
+	}
+	if _, err := c.hub.eng.Info(ctx, c.name); err != nil {
+		return err
+	}
+	c.hub.eng.Touch(c.name)
+	return nil
+}
+
+// event takes news from the feed and reports whether waiters are to be woken and
+// whether the channel is no more.
+func (c *Channel) event(e *engine.Event) (wake, gone bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.loaded {
+		c.early = append(c.early, *e)
+		return false, false
+	}
+	c.apply(e)
+	wake = !c.queued && c.waiters.first != nil
+	c.queued = c.queued || wake
+	return wake, c.deleted
+}
+
+// apply carries out one event; mu is held.
+func (c *Channel) apply(e *engine.Event) {
+	switch e.Kind {
+	case engine.Appended:
+		c.views = nil
+		c.tail.add(e.Batch, c.hub.opts.TailBytes)
+		if e.Tail.Compare(c.info.Tail) > 0 {
+			c.info.Tail = e.Tail
+		}
+		c.info.Closed = c.info.Closed || e.Closed
+	case engine.Trimmed:
+		c.views = nil
+		c.info.Start = e.Start
+		c.tail.trim(e.Start)
+	case engine.Deleted:
+		// The news may be of an earlier channel of this name.
+		c.deleted = c.deleted || e.Tail.Compare(c.info.Tail) >= 0
+	case engine.Broken:
+		c.stale = true
+	case engine.Created:
+	}
+}
+
+// Close ends one reader's use of the channel.
+func (c *Channel) Close() { c.hub.release(c) }
+
+// Info is what is known of the channel now.
+func (c *Channel) Info() twohop.Info {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info
+}
+
+// AddReader counts a live reader in or, with -1, out.
+func (c *Channel) AddReader(n int32) { c.readers.Add(n) }
+
+// Stale reports that the feed lost its place since the channel was opened: the
+// reader must open it again and go on at its offset.
+func (c *Channel) Stale() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stale
+}
+
+// gone is the reset of a channel that was deleted while it was open; mu is held.
+func (c *Channel) gone(at twohop.Offset) error {
+	r := &twohop.Reset{Reason: twohop.ResetDeleted}
+	return r.Error(c.name, at)
+}
+
+// Read returns the page after an offset. Views are shared by all that read at
+// the same offset.
+func (c *Channel) Read(ctx context.Context, from twohop.Offset) (*View, error) {
+	c.mu.Lock()
+	if c.deleted {
+		defer c.mu.Unlock()
+		return nil, c.gone(from)
+	}
+	if v := c.views[from]; v != nil {
+		c.mu.Unlock()
+		return v, nil
+	}
+	if from == c.info.Tail {
+		v := c.view(twohop.Batch{From: from, Next: from})
+		c.mu.Unlock()
+		return v, nil
+	}
+	if run := c.tail.run(from, c.hub.opts.PageBytes); run != nil {
+		c.mu.Unlock()
+		b := join(run)
+		return c.remember(b), nil
+	}
+	c.mu.Unlock()
+	b, err := c.hub.eng.Read(ctx, c.name, from, c.hub.opts.PageBytes)
+	if err != nil {
+		return nil, c.deletedOr(err, from)
+	}
+	return c.remember(b), nil
+}
+
+// deletedOr turns "not found" into the reset of a channel that was there when it
+// was opened.
+func (c *Channel) deletedOr(err error, at twohop.Offset) error {
+	if e, ok := err.(*twohop.Error); ok && (e.Code == twohop.CodeNotFound || e.Code == twohop.CodeGone) { //nolint:errorlint // engines return it bare
+		return c.gone(at)
+	}
+	return err
+}
+
+// view makes the view of a batch; mu is held.
+func (c *Channel) view(b twohop.Batch) *View {
+	v := &View{Batch: b, UpToDate: b.Next.Compare(c.info.Tail) >= 0}
+	v.Closed = v.UpToDate && c.info.Closed
+	return v
+}
+
+const viewsKept = 64
+
+func (c *Channel) remember(b twohop.Batch) *View {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := c.views[b.From]; v != nil {
+		return v
+	}
+	v := c.view(b)
+	if len(c.views) < viewsKept && c.waiters.n+int(c.readers.Load()) > 1 {
+		if c.views == nil {
+			c.views = map[twohop.Offset]*View{}
+		}
+		c.views[b.From] = v
+	}
+	return v
+}
+
+// Locate turns what a reader asked for into an offset.
+func (c *Channel) Locate(from twohop.From) twohop.Offset {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch from.Kind {
+	case twohop.FromTail:
+		return c.info.Tail
+	case twohop.FromStart:
+		return c.info.Start
+	case twohop.FromOffset:
+		if from.Offset.IsZero() {
+			return c.info.Start
+		}
+	}
+	return from.Offset
+}
+
+// Last returns the offset before the last n records.
+func (c *Channel) Last(ctx context.Context, n uint64) (twohop.Offset, error) {
+	return c.hub.eng.Last(ctx, c.name, n)
+}
+
+// Since returns the offset before the first record appended at or after t.
+func (c *Channel) Since(ctx context.Context, t time.Time) (twohop.Offset, error) {
+	return c.hub.eng.Since(ctx, c.name, t)
+}

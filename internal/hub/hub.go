@@ -1,0 +1,252 @@
+// Package hub holds one node's live channels: those that someone reads now, or
+// read a moment ago. It follows the engine's feed, keeps the newest records of
+// live channels in memory, and wakes who waits.
+//
+// Invariant: nothing is kept per reader but its waiter while it waits: no
+// queue, no copy of a record. A wake carries no data and says only "look"; what
+// a reader sees it reads at its offset. What the hub knows of a tail came from
+// the engine. Publishing does O(1) work here, whoever listens: wakes are done
+// by other goroutines.
+package hub
+
+import (
+	"context"
+	"hash/maphash"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"twohop"
+	"twohop/internal/engine"
+)
+
+// Options of a hub. Zero values are the defaults.
+type Options struct {
+	TailBytes int // of recent records kept for a live channel; 1 MiB
+	PageBytes int // that one read returns; 256 KiB
+	IdleKept  int // channels without readers that are kept for the next one; 1,024
+	IdleTime  time.Duration
+	// Changed is told of every append, from the feed: it must return at once.
+	Changed func(channel string, tail twohop.Offset)
+}
+
+func (o *Options) setDefaults() {
+	if o.TailBytes == 0 {
+		o.TailBytes = 1 << 20
+	}
+	if o.PageBytes == 0 {
+		o.PageBytes = 256 << 10
+	}
+	if o.IdleKept == 0 {
+		o.IdleKept = 1024
+	}
+	if o.IdleTime == 0 {
+		o.IdleTime = 30 * time.Second
+	}
+}
+
+const shards = 64
+
+// Hub is the live channels over one engine.
+type Hub struct {
+	eng  engine.Engine
+	opts Options
+	seed maphash.Seed
+
+	shards [shards]struct {
+		sync.Mutex // guards live; never held with a channel's lock wanted or across a call out
+		live       map[string]*Channel
+	}
+	wakers  []*waker
+	idle    atomic.Int64 // live channels without readers
+	stop    chan struct{}
+	stopped sync.WaitGroup
+}
+
+// New makes a hub and starts the engine's feed into it.
+func New(eng engine.Engine, opts Options) *Hub {
+	opts.setDefaults()
+	h := &Hub{eng: eng, opts: opts, seed: maphash.MakeSeed(), stop: make(chan struct{})}
+	for i := range h.shards {
+		h.shards[i].live = map[string]*Channel{}
+	}
+	for range min(4, runtime.GOMAXPROCS(0)) {
+		w := newWaker()
+		h.wakers = append(h.wakers, w)
+		h.stopped.Go(func() { w.run(h.stop) })
+	}
+	h.stopped.Go(h.sweep)
+	eng.Follow(h)
+	return h
+}
+
+// Close stops the hub's goroutines. It does not close the engine.
+func (h *Hub) Close() {
+	close(h.stop)
+	h.stopped.Wait()
+}
+
+// Engine is the engine below.
+func (h *Hub) Engine() engine.Engine { return h.eng }
+
+func (h *Hub) hash(name string) uint64 { return maphash.String(h.seed, name) }
+
+// lookup returns the live channel of a name, or nil.
+func (h *Hub) lookup(name string) *Channel {
+	s := &h.shards[h.hash(name)%shards]
+	s.Lock()
+	c := s.live[name]
+	s.Unlock()
+	return c
+}
+
+// Open returns the live channel of a name for one reader, who must Close it.
+func (h *Hub) Open(ctx context.Context, name string) (*Channel, error) {
+	hash := h.hash(name)
+	s := &h.shards[hash%shards]
+	s.Lock()
+	c := s.live[name]
+	if c == nil {
+		c = &Channel{hub: h, name: name, waker: h.wakers[hash/shards%uint64(len(h.wakers))], ready: make(chan struct{})}
+		s.live[name] = c
+		c.refs = 1
+		s.Unlock()
+		c.load(ctx)
+	} else {
+		if c.refs == 0 {
+			h.idle.Add(-1)
+		}
+		c.refs++
+		s.Unlock()
+	}
+	select {
+	case <-c.ready:
+	case <-ctx.Done():
+		h.release(c)
+		return nil, ctx.Err()
+	}
+	if c.err != nil {
+		h.release(c)
+		return nil, c.err
+	}
+	if err := c.fresh(ctx); err != nil {
+		h.release(c)
+		return nil, err
+	}
+	return c, nil
+}
+
+func (h *Hub) release(c *Channel) {
+	s := &h.shards[h.hash(c.name)%shards]
+	s.Lock()
+	c.refs--
+	if c.refs == 0 && s.live[c.name] == c {
+		if c.err != nil || h.idle.Load() >= int64(h.opts.IdleKept) {
+			delete(s.live, c.name)
+		} else {
+			h.idle.Add(1)
+			c.idleSince = time.Now()
+		}
+	}
+	s.Unlock()
+}
+
+// forget takes a channel out of the hub; who holds it may go on with it.
+func (h *Hub) forget(c *Channel) {
+	s := &h.shards[h.hash(c.name)%shards]
+	s.Lock()
+	if s.live[c.name] == c {
+		delete(s.live, c.name)
+		if c.refs == 0 {
+			h.idle.Add(-1)
+		}
+	}
+	s.Unlock()
+}
+
+// sweep drops channels that nobody has read for a while.
+func (h *Hub) sweep() {
+	t := time.NewTicker(h.opts.IdleTime / 2)
+	defer t.Stop()
+	for {
+		select {
+		case <-h.stop:
+			return
+		case <-t.C:
+		}
+		if h.idle.Load() == 0 {
+			continue
+		}
+		for i := range h.shards {
+			s := &h.shards[i]
+			s.Lock()
+			for name, c := range s.live {
+				if c.refs == 0 && time.Since(c.idleSince) > h.opts.IdleTime {
+					delete(s.live, name)
+					h.idle.Add(-1)
+				}
+			}
+			s.Unlock()
+		}
+	}
+}
+
+// Event implements engine.Sink.
+func (h *Hub) Event(_ int, e *engine.Event) {
+	if e.Kind == engine.Broken {
+		h.broken()
+		return
+	}
+	if e.Kind == engine.Appended && h.opts.Changed != nil {
+		h.opts.Changed(e.Channel, e.Tail)
+	}
+	if c := h.lookup(e.Channel); c != nil {
+		wake, gone := c.event(e)
+		if gone {
+			h.forget(c)
+		}
+		if wake {
+			c.waker.add(c)
+		}
+	}
+}
+
+// broken makes every channel ask the engine anew: the feed lost its place.
+func (h *Hub) broken() {
+	for i := range h.shards {
+		s := &h.shards[i]
+		s.Lock()
+		live := s.live
+		s.live = map[string]*Channel{}
+		for _, c := range live {
+			if c.refs == 0 {
+				h.idle.Add(-1)
+			}
+		}
+		s.Unlock()
+		for _, c := range live {
+			if wake, _ := c.event(&engine.Event{Kind: engine.Broken}); wake {
+				c.waker.add(c)
+			}
+		}
+	}
+}
+
+// Readers is the number of live readers of a channel on this node.
+func (h *Hub) Readers(name string) int {
+	if c := h.lookup(name); c != nil {
+		return int(c.readers.Load())
+	}
+	return 0
+}
+
+// Live is the number of channels in the hub.
+func (h *Hub) Live() (n int) {
+	for i := range h.shards {
+		h.shards[i].Lock()
+		n += len(h.shards[i].live)
+		h.shards[i].Unlock()
+	}
+	return n
+}

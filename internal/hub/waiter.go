@@ -1,0 +1,120 @@
+package hub
+
+import (
+	"sync"
+
+	"twohop"
+)
+
+// Waiter is a reader asleep at the tail. It belongs to its reader, who may use
+// it again after it was woken or cancelled; a wake that was under way when it
+// was cancelled may still come.
+type Waiter struct {
+	Wake func() // called once a Wait, from a goroutine of the hub; must not block
+
+	ch         *Channel // not nil while waiting; guarded by ch.mu
+	prev, next *Waiter
+}
+
+// waiters is a list of waiters; guarded by the channel's mu.
+type waiters struct {
+	first *Waiter
+	n     int
+}
+
+// Wait puts a waiter to sleep until there is something to read after an offset,
+// or the channel is closed or gone. It returns false, and does not wait, if
+// that is so already.
+func (c *Channel) Wait(w *Waiter, after twohop.Offset) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deleted || c.stale || c.info.Closed || after.Compare(c.info.Tail) < 0 {
+		return false
+	}
+	w.ch, w.prev, w.next = c, nil, c.waiters.first
+	if w.next != nil {
+		w.next.prev = w
+	}
+	c.waiters.first = w
+	c.waiters.n++
+	return true
+}
+
+// Cancel ends a Wait. It returns false if the waiter was woken before.
+func (c *Channel) Cancel(w *Waiter) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w.ch == nil {
+		return false
+	}
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		c.waiters.first = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	}
+	w.ch = nil
+	c.waiters.n--
+	return true
+}
+
+// wakeAll takes all waiters and wakes them with no lock held. It uses buf, and
+// returns it for the next call: a waiter's own links are its reader's again as
+// soon as the lock is open.
+func (c *Channel) wakeAll(buf []*Waiter) []*Waiter {
+	c.mu.Lock()
+	for w := c.waiters.first; w != nil; w = w.next {
+		w.ch = nil
+		buf = append(buf, w)
+	}
+	c.waiters = waiters{}
+	c.queued = false
+	c.mu.Unlock()
+	for i, w := range buf {
+		w.Wake()
+		buf[i] = nil
+	}
+	return buf[:0]
+}
+
+// waker wakes the waiters of channels whose tail moved, so that publishers
+// don't have to. A channel stands in its queue at most once, however often its
+// tail moves.
+type waker struct {
+	signal chan struct{}
+	mu     sync.Mutex
+	queue  []*Channel
+}
+
+func newWaker() *waker { return &waker{signal: make(chan struct{}, 1)} }
+
+func (w *waker) add(c *Channel) {
+	w.mu.Lock()
+	w.queue = append(w.queue, c)
+	w.mu.Unlock()
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (w *waker) run(stop <-chan struct{}) {
+	var batch []*Channel
+	var buf []*Waiter
+	for {
+		select {
+		case <-w.signal:
+		case <-stop:
+			return
+		}
+		w.mu.Lock()
+		batch, w.queue = w.queue, batch[:0]
+		w.mu.Unlock()
+		for i, c := range batch {
+			buf = c.wakeAll(buf)
+			batch[i] = nil
+		}
+	}
+}

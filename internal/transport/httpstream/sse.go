@@ -1,0 +1,174 @@
+package httpstream
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"twohop"
+	"twohop/internal/hub"
+	"twohop/internal/wire"
+)
+
+// stream is one SSE response.
+type stream struct {
+	h     *Handler
+	w     http.ResponseWriter
+	flush func() error
+	r     *http.Request
+	ch    *hub.Channel
+	q     *query
+	enc   wire.Encoding
+	at    twohop.Offset
+
+	woken  chan struct{}
+	waiter hub.Waiter
+}
+
+func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, ch *hub.Channel, at twohop.Offset, q *query) error {
+	h.stats.SSE.Add(1)
+	defer h.stats.SSE.Add(-1)
+	s := &stream{h: h, w: w, r: r, ch: ch, q: q, at: at, woken: make(chan struct{}, 1)}
+	s.flush = http.NewResponseController(w).Flush
+	s.waiter.Wake = func() { notify(s.woken) }
+	s.enc = q.encoding(ch.Info().ContentType)
+
+	// The first read tells whether there is something to stream at all.
+	v, err := ch.Read(r.Context(), at)
+	reset := asReset(err)
+	if err != nil && (reset == nil || reset.Reason == twohop.ResetDeleted || !wantsResetEvent(r)) {
+		return err
+	}
+	hd := w.Header()
+	hd.Set("Content-Type", "text/event-stream")
+	hd.Set("Cache-Control", "no-cache, no-transform")
+	hd.Set("X-Accel-Buffering", "no")
+	if s.enc == wire.EncodeBase64 {
+		hd.Set("Stream-SSE-Data-Encoding", "base64")
+	}
+	w.WriteHeader(http.StatusOK)
+	ch.AddReader(1)
+	defer ch.AddReader(-1)
+	s.run(v, reset)
+	return nil
+}
+
+func asReset(err error) *twohop.Reset {
+	var e *twohop.Error
+	if errors.As(err, &e) && e.Code == twohop.CodeReset {
+		return e.Reset
+	}
+	return nil
+}
+
+// run writes the response until it has to end. The first page, or the reset
+// that stands for it, is at hand.
+func (s *stream) run(v *hub.View, reset *twohop.Reset) {
+	ctx := s.r.Context()
+	if s.write(wire.SSEOpen(nil, s.h.opts.Retry), reset == nil && len(v.Data) == 0) != nil {
+		return
+	}
+	heartbeat := time.NewTimer(s.h.opts.Heartbeat)
+	defer heartbeat.Stop()
+	age := time.NewTimer(s.h.opts.MaxAge*4/5 + rand.N(s.h.opts.MaxAge*2/5)) //nolint:gosec // jitter, not a secret
+	defer age.Stop()
+	var err error
+	for first := true; ; first = false {
+		if !first {
+			v, err = s.ch.Read(ctx, s.at)
+			reset = asReset(err)
+			if err != nil && reset == nil {
+				return // the client asks again, and is told why
+			}
+		}
+		if reset != nil {
+			if !s.reset(reset) {
+				return
+			}
+			continue
+		}
+		if len(v.Data) > 0 || first || v.Closed {
+			if s.page(v) != nil || v.Closed {
+				return
+			}
+			heartbeat.Reset(s.h.opts.Heartbeat)
+		}
+		if !s.wait(ctx, heartbeat, age) {
+			return
+		}
+	}
+}
+
+// page writes a page; at is after it.
+func (s *stream) page(v *hub.View) error {
+	token := wire.NextCacheToken(time.Now(), s.q.token, s.q.hasToken)
+	encode := func(dst []byte) []byte {
+		return wire.SSEData(dst, s.enc, v.Data, wire.Control{Next: v.Next, CacheToken: token, UpToDate: v.UpToDate, Closed: v.Closed})
+	}
+	var b []byte
+	if s.q.hasToken {
+		b = encode(nil) // a token of its own: the frame cannot be shared
+	} else {
+		b = v.Frame(int(s.enc), token, encode)
+	}
+	s.at = v.Next
+	s.h.delivered(v)
+	return s.write(b, false)
+}
+
+// reset tells the client that its offset cannot be served, and reports whether
+// the response goes on.
+func (s *stream) reset(r *twohop.Reset) bool {
+	s.h.stats.Resets.Add(1)
+	s.at = r.Next()
+	return s.write(wire.SSEReset(nil, r), false) == nil && r.Reason != twohop.ResetDeleted && wantsResetEvent(s.r)
+}
+
+// wait sleeps until there may be something to read, saying heartbeats. It
+// returns false when the response has to end.
+func (s *stream) wait(ctx context.Context, heartbeat, age *time.Timer) bool {
+	for {
+		if s.ch.Stale() {
+			return false
+		}
+		select {
+		case <-s.h.draining:
+			return false
+		case <-age.C:
+			return false
+		default:
+		}
+		if !s.ch.Wait(&s.waiter, s.at) {
+			return true
+		}
+		select {
+		case <-s.woken:
+			return true
+		case <-heartbeat.C:
+			heartbeat.Reset(s.h.opts.Heartbeat)
+			s.ch.Cancel(&s.waiter)
+			if s.write([]byte(wire.SSEHeartbeat), false) != nil {
+				return false
+			}
+			continue
+		case <-age.C:
+		case <-s.h.draining:
+		case <-ctx.Done():
+		}
+		s.ch.Cancel(&s.waiter)
+		return false
+	}
+}
+
+// write sends bytes now, or with the next ones if more follow at once.
+func (s *stream) write(b []byte, more bool) error {
+	if _, err := s.w.Write(b); err != nil {
+		return err
+	}
+	if more {
+		return nil
+	}
+	return s.flush()
+}
