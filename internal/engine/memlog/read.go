@@ -1,0 +1,231 @@
+package memlog
+
+import (
+	"context"
+	"math"
+	"sort"
+	"time"
+
+	"twohop"
+	"twohop/internal/engine"
+)
+
+// lock finds a channel that is there and locks it for reading.
+func (e *Engine) lock(name string) (*channel, error) {
+	if e.closed.Load() {
+		return nil, errClosed(name)
+	}
+	ch := e.shardOf(name).lookup(name)
+	if ch == nil {
+		return nil, engine.NotFound(name)
+	}
+	ch.mu.RLock()
+	if err := ch.absentLocked(time.Now()); err != nil {
+		ch.mu.RUnlock()
+		return nil, err
+	}
+	return ch, nil
+}
+
+// Info implements engine.Engine.
+func (e *Engine) Info(_ context.Context, name string) (twohop.Info, error) {
+	ch, err := e.lock(name)
+	if err != nil {
+		return twohop.Info{}, err
+	}
+	defer ch.mu.RUnlock()
+	return ch.state.Info(twohop.LevelMemory), nil
+}
+
+// Touch implements engine.Engine.
+func (e *Engine) Touch(name string) {
+	if ch, err := e.lock(name); err == nil {
+		ch.use(time.Now())
+		ch.mu.RUnlock()
+	}
+}
+
+// Read implements engine.Engine.
+func (e *Engine) Read(_ context.Context, name string, from twohop.Offset, maxBytes int) (twohop.Batch, error) {
+	ch, err := e.lock(name)
+	if err != nil {
+		return twohop.Batch{}, err
+	}
+	pos, err := ch.state.Locate(from)
+	if err != nil {
+		ch.mu.RUnlock()
+		return twohop.Batch{}, err
+	}
+	spans := ch.spansLocked(pos)
+	ch.mu.RUnlock()
+
+	b := twohop.Batch{}
+	b.Data, b.Ends = gather(spans, pos, maxBytes)
+	// The state's offsets of positions up to the tail of now never change, and
+	// the fields that they come from are set once.
+	b.From, b.Next = ch.state.Offset(pos), ch.state.Offset(pos+uint64(len(b.Ends)))
+	return b, nil
+}
+
+// Last implements engine.Engine.
+func (e *Engine) Last(_ context.Context, name string, n uint64) (twohop.Offset, error) {
+	ch, err := e.lock(name)
+	if err != nil {
+		return twohop.Offset{}, err
+	}
+	defer ch.mu.RUnlock()
+	s := &ch.state
+	return s.Offset(s.Tail - min(n, s.Tail-s.Start)), nil
+}
+
+// Since implements engine.Engine.
+func (e *Engine) Since(_ context.Context, name string, t time.Time) (twohop.Offset, error) {
+	ch, err := e.lock(name)
+	if err != nil {
+		return twohop.Offset{}, err
+	}
+	defer ch.mu.RUnlock()
+	s := &ch.state
+	for _, sp := range ch.spansLocked(s.Start) {
+		i := sort.Search(len(sp.entries), func(i int) bool { return !time.Unix(0, sp.entries[i].at).Before(t) })
+		if i < len(sp.entries) && sp.entries[i].first < sp.to {
+			return s.Offset(max(s.Start, sp.entries[i].first)), nil
+		}
+	}
+	return s.Offset(s.Tail), nil
+}
+
+// span is a run of entries of one log epoch that holds the records up to a
+// position, and maybe more.
+type span struct {
+	entries []entry
+	to      uint64
+}
+
+// keeperOf is the channel that keeps the records of the i-th segment.
+func (ch *channel) keeperOf(i int) *channel {
+	if i < len(ch.ancestors) {
+		return ch.ancestors[i]
+	}
+	return ch
+}
+
+// spansLocked finds the records after pos. What it returns stays as it is when
+// the lock is given up.
+func (ch *channel) spansLocked(pos uint64) []span {
+	spans := make([]span, 0, len(ch.state.Parents)+1)
+	for i, p := range ch.state.Parents {
+		if p.To > pos {
+			a := ch.ancestors[i]
+			a.mu.RLock() // a fork is locked before its ancestors
+			entries := a.records.entries
+			a.mu.RUnlock()
+			spans = append(spans, span{entries[find(entries, max(pos, p.From)):], p.To})
+		}
+	}
+	if ch.state.Tail > max(pos, ch.state.Base) {
+		entries := ch.records.entries
+		spans = append(spans, span{entries[find(entries, pos):], ch.state.Tail})
+	}
+	return spans
+}
+
+// bytesLocked is the number of bytes of the records between two positions.
+func (ch *channel) bytesLocked(from, to uint64) (n uint64) {
+	for i, p := range ch.state.Parents {
+		if lo, hi := max(from, p.From), min(to, p.To); lo < hi {
+			a := ch.ancestors[i]
+			a.mu.RLock()
+			n += a.records.bytes(lo, hi)
+			a.mu.RUnlock()
+		}
+	}
+	if lo := max(from, ch.state.Base); lo < to {
+		n += ch.records.bytes(lo, to)
+	}
+	return n
+}
+
+// gather joins the records of the spans after pos: at least one, and more as
+// long as they are maxBytes at most. What lies in one entry is not copied.
+func gather(spans []span, pos uint64, maxBytes int) ([]byte, []uint32) {
+	limit := uint64(min(max(maxBytes, 0), math.MaxInt32)) //nolint:gosec // not negative
+	var size, count uint64
+	var few [4]part
+	parts := few[:0]
+scan:
+	for _, sp := range spans {
+		for i := range sp.entries {
+			e := &sp.entries[i]
+			if e.first >= sp.to {
+				break
+			}
+			if size > limit {
+				break scan
+			}
+			all := min(e.last(), sp.to) - pos
+			n := e.fit(pos-e.first, all, limit-size)
+			if count == 0 {
+				n = max(n, 1)
+			}
+			if n > 0 {
+				p := e.part(pos-e.first, n)
+				parts = append(parts, p)
+				size += uint64(len(p.data))
+				count += n
+				pos += n
+			}
+			if n < all {
+				break scan
+			}
+		}
+	}
+	return join(parts, size, count)
+}
+
+// part is some records of one entry; its ends count from base.
+type part struct {
+	data []byte
+	ends []uint32
+	base uint32
+}
+
+// fit is how many of n records from the lo-th on take at most limit bytes.
+func (e *entry) fit(lo, n, limit uint64) uint64 {
+	base := e.upTo(lo)
+	ends := e.ends[lo : lo+n]
+	if uint64(ends[n-1]-base) <= limit {
+		return n
+	}
+	return uint64(sort.Search(len(ends), func(i int) bool { return uint64(ends[i]-base) > limit })) //nolint:gosec // an index
+}
+
+func (e *entry) part(lo, n uint64) part {
+	base, ends := e.upTo(lo), e.ends[lo:lo+n:lo+n]
+	to := ends[n-1]
+	return part{e.data[base:to:to], ends, base}
+}
+
+func join(parts []part, size, count uint64) ([]byte, []uint32) {
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	if p := parts[0]; len(parts) == 1 && p.base == 0 {
+		return p.data, p.ends
+	}
+	data, ends := parts[0].data, make([]uint32, 0, count)
+	if len(parts) > 1 {
+		data = make([]byte, 0, size)
+	}
+	at := uint32(0)
+	for _, p := range parts {
+		if len(parts) > 1 {
+			data = append(data, p.data...)
+		}
+		for _, end := range p.ends {
+			ends = append(ends, at+end-p.base)
+		}
+		at += uint32(len(p.data)) //nolint:gosec // at most an int32 in all
+	}
+	return data, ends
+}

@@ -1,0 +1,169 @@
+package memlog
+
+import (
+	"container/heap"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// grid is how coarse the sweeper's times are, so that it wakes once for many
+// appends. A channel is absent when it is due, though, not when it is swept.
+const grid = int64(100 * time.Millisecond)
+
+// farthest is how far ahead a look at a channel is planned; then it is planned anew.
+const farthest = 24 * time.Hour
+
+// scheduleLocked has the sweeper look at the channel when something becomes
+// due: it expires, its oldest record, or its oldest key.
+func (ch *channel) scheduleLocked() {
+	s := &ch.state
+	at := time.Time{}
+	earliest := func(t time.Time) {
+		if at.IsZero() || t.Before(at) {
+			at = t
+		}
+	}
+	if s.TTL > 0 || !s.ExpiresAt.IsZero() {
+		earliest(ch.expiryLocked())
+	}
+	if s.Retention.Age > 0 && s.Start < s.Tail {
+		earliest(time.Unix(0, ch.runLocked(s.Start).at).Add(s.Retention.Age))
+	}
+	if len(ch.keys.order) > 0 {
+		earliest(time.Unix(0, ch.keys.order[0].at).Add(ch.engine.window + time.Nanosecond))
+	}
+	if at.IsZero() {
+		return
+	}
+	now := time.Now()
+	ns := now.Add(min(at.Sub(now), farthest)).UnixNano()
+	ns = (ns + grid - 1) / grid * grid
+	if due := ch.due.Load(); due == 0 || ns < due {
+		ch.engine.sweeper.add(ch, ns)
+	}
+}
+
+// sweep looks at a channel that is due.
+func (e *Engine) sweep(ch *channel) {
+	sh := e.shardOf(ch.name)
+	sh.do(request{do: func() {
+		now := time.Now()
+		ch.mu.Lock()
+		if ch.gone || ch.state.Deleted {
+			ch.mu.Unlock()
+			return
+		}
+		if ch.expiredLocked(now) {
+			ch.mu.Unlock()
+			sh.removeChannel(ch)
+			return
+		}
+		t := ch.tellLocked()
+		if ch.trimLocked(now) {
+			t.trimmed, t.newStart = true, ch.state.Offset(ch.state.Start)
+		}
+		ch.releaseLocked(ch.keys.forget(now.UnixNano() - int64(e.window)))
+		ch.scheduleLocked()
+		ch.mu.Unlock()
+		t.to(sh)
+	}})
+}
+
+// sweeper calls back for channels when they are due.
+type sweeper struct {
+	started    atomic.Bool
+	wake       chan struct{} // the earliest time moved up
+	stop, done chan struct{}
+
+	mu    sync.Mutex
+	queue visits
+}
+
+// visit is a plan to look at a channel. One that is not at channel.due was
+// superseded by an earlier one.
+type visit struct {
+	at int64
+	ch *channel
+}
+
+type visits []visit
+
+func (v visits) Len() int           { return len(v) }
+func (v visits) Less(i, j int) bool { return v[i].at < v[j].at }
+func (v visits) Swap(i, j int)      { v[i], v[j] = v[j], v[i] }
+func (v *visits) Push(x any)        { *v = append(*v, x.(visit)) } //nolint:errcheck,forcetypeassert // heap.Push below
+func (v *visits) Pop() any {
+	last := len(*v) - 1
+	x := (*v)[last]
+	(*v)[last] = visit{}
+	*v = (*v)[:last]
+	return x
+}
+
+func newSweeper() sweeper {
+	return sweeper{wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+}
+
+func (s *sweeper) add(ch *channel, at int64) {
+	s.mu.Lock()
+	ch.due.Store(at)
+	heap.Push(&s.queue, visit{at, ch})
+	first := s.queue[0].at == at
+	s.mu.Unlock()
+	if first {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// next is a channel that is due, or how long until one is; 0 if none ever is.
+func (s *sweeper) next(now int64) (*channel, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.queue) > 0 {
+		v := s.queue[0]
+		if v.at > now {
+			return nil, time.Duration(v.at - now)
+		}
+		heap.Pop(&s.queue)
+		if v.ch.due.CompareAndSwap(v.at, 0) {
+			return v.ch, 0
+		}
+	}
+	return nil, 0
+}
+
+// run is the sweeper's goroutine, from Follow to close.
+func (s *sweeper) run(visit func(*channel)) {
+	defer close(s.done)
+	timer := time.NewTimer(farthest)
+	defer timer.Stop()
+	for {
+		ch, wait := s.next(time.Now().UnixNano())
+		if ch != nil {
+			visit(ch)
+			continue
+		}
+		if wait == 0 {
+			wait = farthest
+		}
+		timer.Reset(wait)
+		select {
+		case <-s.stop:
+			return
+		case <-s.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// close stops the goroutine and waits for it.
+func (s *sweeper) close() {
+	if s.started.Load() {
+		close(s.stop)
+		<-s.done
+	}
+}
