@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -9,14 +10,10 @@ import (
 
 // NewState is the state of a new channel that is not a fork.
 func NewState(name string, spec *twohop.Spec, epoch uint64, now time.Time) *State {
-	s := &State{
-		Name: name, Epoch: epoch, ContentType: spec.ContentType, Created: now,
+	return &State{
+		Name: name, Epoch: epoch, ContentType: cmp.Or(spec.ContentType, defaultContentType), Created: now,
 		TTL: spec.TTL, ExpiresAt: spec.ExpiresAt, Sync: spec.Sync, Retention: spec.Retention,
 	}
-	if s.ContentType == "" {
-		s.ContentType = "application/octet-stream"
-	}
-	return s
 }
 
 // NewFork is the state of a new fork of s that leaves it at a position.
@@ -77,7 +74,9 @@ func (s *State) ForkPoint(f *twohop.Fork) (pos, sub uint64, err error) {
 // Renew begins a new log epoch at the tail: what follows it can then never be
 // taken for records of the old epoch that were shown and lost.
 func (s *State) Renew(epoch uint64) {
-	s.Parents = append(s.Parents[:len(s.Parents):len(s.Parents)], s.Own())
+	if s.Tail > s.Base || len(s.Parents) == 0 {
+		s.Parents = append(s.Parents[:len(s.Parents):len(s.Parents)], s.Own())
+	}
 	s.Epoch, s.Base = epoch, s.Tail
 }
 

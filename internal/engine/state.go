@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -47,7 +48,10 @@ type ProducerState struct {
 	Acks       []twohop.Offset // of Seq and the up to four before it, newest last
 }
 
-const acksKept = 5
+const (
+	acksKept           = 5
+	defaultContentType = "application/octet-stream"
+)
 
 // Own is the segment of the channel's own records.
 func (s *State) Own() Segment { return Segment{s.Epoch, s.Base, s.Tail} }
@@ -72,7 +76,9 @@ func (s *State) Segments(pos uint64, f func(Segment) bool) {
 			return
 		}
 	}
-	f(s.Own())
+	if own := s.Own(); own.To > pos {
+		f(own)
+	}
 }
 
 // Locate turns an offset into a position, or into a reset.
@@ -130,8 +136,9 @@ func (s *State) Same(spec *twohop.Spec) bool {
 		forks = a.Source == b.Source && a.Sub == b.Sub && (b.At == nil || a.At != nil && *a.At == *b.At)
 	}
 	inherits := spec.Fork != nil // a fork may leave out what it inherits
+	contentType := cmp.Or(spec.ContentType, defaultContentType)
 	return forks && s.Closed == spec.Closed &&
-		(twohop.SameContentType(s.ContentType, spec.ContentType) || inherits && spec.ContentType == "") &&
+		(twohop.SameContentType(s.ContentType, contentType) || inherits && spec.ContentType == "") &&
 		(s.TTL == spec.TTL && s.ExpiresAt.Equal(spec.ExpiresAt) || inherits && spec.TTL == 0 && spec.ExpiresAt.IsZero())
 }
 
