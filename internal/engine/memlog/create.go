@@ -1,9 +1,7 @@
 package memlog
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"twohop"
@@ -41,35 +39,26 @@ func (sh *shard) create(name string, spec *twohop.Spec) (twohop.Info, bool, erro
 func (sh *shard) build(name string, spec *twohop.Spec, now time.Time) (*channel, []telling, error) {
 	ch := &channel{engine: sh.engine, name: name}
 	ch.lastUse.Store(now.UnixNano())
-	ch.state = engine.State{
-		Name: name, ContentType: spec.ContentType, TTL: spec.TTL, ExpiresAt: spec.ExpiresAt, Created: now,
-		Sync: spec.Sync, Retention: spec.Retention, Fork: spec.Fork,
-	}
 	if err := ch.reserveLocked(channelSize + int64(len(name))); err != nil {
 		return nil, nil, err
 	}
-	initial := [2]struct {
-		data []byte
-		ends []uint32
-	}{1: {spec.Data, spec.Ends}}
-	if spec.Fork != nil {
-		prefix, err := ch.inherit(spec, now)
-		if err != nil {
-			ch.discard()
-			return nil, nil, err
-		}
-		if len(prefix) > 0 {
-			initial[0].data, initial[0].ends = prefix, []uint32{uint32(len(prefix))} //nolint:gosec // part of a record
-		}
+	var prefix []byte
+	if spec.Fork == nil {
+		ch.state = *engine.NewState(name, spec, sh.engine.nextEpoch(now), now)
+	} else if err := ch.inherit(spec, &prefix, now); err != nil {
+		ch.discard()
+		return nil, nil, err
 	}
-	ch.state.Epoch = sh.engine.nextEpoch(now) // after those of the ancestors
 	created := ch.tellLocked()
 	created.created = true
 	tell := []telling{created}
-	for i, b := range initial {
-		a := &twohop.Append{Data: b.data, Ends: b.ends, Close: spec.Closed && i == len(initial)-1}
+	initial := []twohop.Append{{Data: spec.Data, Ends: spec.Ends, Close: spec.Closed}}
+	if n := len(prefix); n > 0 {
+		initial = append([]twohop.Append{{Data: prefix, Ends: []uint32{uint32(n)}}}, initial...) //nolint:gosec // part of a record
+	}
+	for i := range initial {
 		t := ch.tellLocked()
-		if _, err := ch.appendLocked(a, now, &t); err != nil {
+		if _, err := ch.appendLocked(&initial[i], now, &t); err != nil {
 			ch.discard()
 			return nil, nil, err
 		}
@@ -78,83 +67,46 @@ func (sh *shard) build(name string, spec *twohop.Spec, now time.Time) (*channel,
 	return ch, tell, nil
 }
 
-// inherit makes ch a fork of spec.Fork.Source. Of the record that the fork
-// point cuts it returns the part before.
-func (ch *channel) inherit(spec *twohop.Spec, now time.Time) (prefix []byte, err error) {
+// inherit makes ch a fork of spec.Fork.Source. Of a record that the fork point
+// cuts it sets prefix to the part before.
+func (ch *channel) inherit(spec *twohop.Spec, prefix *[]byte, now time.Time) error {
 	name := spec.Fork.Source
 	src := ch.engine.shardOf(name).lookup(name)
 	if src == nil {
-		return nil, engine.NotFound(name)
+		return engine.NotFound(name)
 	}
 	src.mu.Lock()
 	defer src.mu.Unlock()
-	if err := src.absentLocked(now); err != nil {
-		if e, ok := errors.AsType[*twohop.Error](err); ok && e.Code == twohop.CodeGone {
-			return nil, errForkSource(name)
-		}
-		return nil, err
+	if src.gone || src.state.Refs == 0 && src.expiredLocked(now) {
+		return engine.NotFound(name)
 	}
-	if spec.ContentType != "" && !twohop.SameContentType(spec.ContentType, src.state.ContentType) {
-		return nil, errForkType(name, src.state.ContentType, spec.ContentType)
-	}
-	base, prefix, err := src.forkPointLocked(spec.Fork)
+	view := src.state
+	view.Deleted = view.Deleted || src.expiredLocked(now)
+	base, sub, err := view.ForkPoint(spec.Fork)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &ch.state
-	s.ContentType = src.state.ContentType
-	if s.TTL == 0 && s.ExpiresAt.IsZero() {
-		s.TTL, s.ExpiresAt = src.state.TTL, src.state.ExpiresAt
-	}
-	s.Base, s.Tail = base, base
-	if base > 0 {
-		s.Start = src.state.Start
-	}
-	for i, seg := range append(slices.Clone(src.state.Parents), src.state.Own()) {
-		if seg.From >= base {
-			break
+	if sub > 0 {
+		data, _ := gather(src.spansLocked(base), base, 0)
+		switch n := uint64(len(data)); {
+		case sub > n:
+			return engine.BadForkOffset(name, fmt.Sprintf("the next record has %d bytes, %d are asked for", n, sub))
+		case sub == n:
+			base++
+		default:
+			*prefix = data[:sub:sub]
 		}
-		seg.To = min(seg.To, base)
-		s.Parents = append(s.Parents, seg)
-		ch.ancestors = append(ch.ancestors, src.keeperOf(i))
 	}
+	s, err := src.state.NewFork(ch.name, spec, base, ch.engine.nextEpoch(now), now)
+	if err != nil {
+		return err
+	}
+	ch.state = *s
+	ch.ancestors = append(src.ancestors[:len(src.ancestors):len(src.ancestors)], src)[:len(s.Parents)]
 	ch.readable = src.bytesLocked(s.Start, base)
 	src.state.Refs++
 	ch.parent = src
-	return prefix, nil
-}
-
-// forkPointLocked is the position after the last whole record that a fork
-// inherits, and what it inherits of the next record.
-func (ch *channel) forkPointLocked(f *twohop.Fork) (base uint64, prefix []byte, err error) {
-	s := &ch.state
-	switch {
-	case f.At == nil && f.Sub > 0:
-		return 0, nil, errForkOffset(ch.name, "a sub-offset counts from an offset, and there is none")
-	case f.At == nil:
-		return s.Tail, nil, nil
-	case f.At.IsZero() && (f.Sub == 0 || s.Start == 0):
-		base = 0
-	default:
-		if base, err = s.Locate(*f.At); err != nil || f.At.IsZero() {
-			return 0, nil, errForkOffset(ch.name, fmt.Sprintf("%s is not an offset at which the source can be read", f.At))
-		}
-	}
-	switch {
-	case f.Sub == 0:
-		return base, nil, nil
-	case twohop.IsJSON(s.ContentType) && f.Sub <= s.Tail-base:
-		return base + f.Sub, nil, nil
-	case !twohop.IsJSON(s.ContentType) && base < s.Tail:
-		data, _ := gather(ch.spansLocked(base), base, 0)
-		switch n := uint64(len(data)); {
-		case f.Sub == n:
-			return base + 1, nil, nil
-		case f.Sub < n:
-			return base, data[:f.Sub:f.Sub], nil
-		}
-	}
-	return 0, nil, errForkOffset(ch.name, fmt.Sprintf("the sub-offset %d reaches beyond the next record", f.Sub))
+	return nil
 }
 
 // remove deletes the channel of a name for a client.
@@ -217,20 +169,4 @@ func (ch *channel) leaveParent() *channel {
 		ch.parent.mu.Unlock()
 	}
 	return ch.parent
-}
-
-func errForkSource(name string) error {
-	return &twohop.Error{Code: twohop.CodeForkSource, Channel: name,
-		Message: "the source of the fork was deleted", Hint: "fork one of its forks, or another channel"}
-}
-
-func errForkOffset(name, message string) error {
-	return &twohop.Error{Code: twohop.CodeForkOffset, Channel: name, Message: message,
-		Hint: "fork at an offset of the source between its start and its tail; a sub-offset counts the JSON values, or the bytes of the one record, after it"}
-}
-
-func errForkType(name, is, asked string) error {
-	return &twohop.Error{Code: twohop.CodeContentType, Channel: name,
-		Message: fmt.Sprintf("the source keeps %s, the fork asks for %s", is, asked),
-		Hint:    "leave out Content-Type, or send the source's"}
 }

@@ -102,14 +102,6 @@ type span struct {
 	to      uint64
 }
 
-// keeperOf is the channel that keeps the records of the i-th segment.
-func (ch *channel) keeperOf(i int) *channel {
-	if i < len(ch.ancestors) {
-		return ch.ancestors[i]
-	}
-	return ch
-}
-
 // spansLocked finds the records after pos. What it returns stays as it is when
 // the lock is given up.
 func (ch *channel) spansLocked(pos uint64) []span {
