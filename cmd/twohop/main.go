@@ -44,6 +44,8 @@ type app struct {
 
 // cli is the command line: a field for each subcommand.
 type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the server."`
+	Config  configCmd  `cmd:"" help:"Check or print the server's configuration."`
 	Version versionCmd `cmd:"" help:"Print the version and how this twohop was built."`
 }
 
@@ -84,7 +86,11 @@ func run(args []string) int {
 }
 
 func parseAndRun(a *app, args []string) error {
-	parser, err := kong.New(&cli{},
+	commands := cli{
+		Serve:  serveCmd{newOptionFlags()},
+		Config: configCmd{Print: configPrintCmd{newOptionFlags()}},
+	}
+	parser, err := kong.New(&commands,
 		kong.Name("twohop"),
 		kong.Description("Real-time updates from your backend to browsers, phones and services, over plain HTTP."),
 		kong.Writers(a.Stdout, a.Stderr),
@@ -111,6 +117,15 @@ func report(w io.Writer, err error) int {
 		return exitOK
 	}
 	message, hint, code := err.Error(), "", exitFailure
+	if e, ok := err.(*twohop.Error); ok { //nolint:errorlint // a wrapped one has more to say
+		message = e.Message
+		if e.Channel != "" {
+			message = e.Channel + ": " + message
+		}
+		if e.Err != nil {
+			message += ": " + e.Err.Error()
+		}
+	}
 	if e, ok := errors.AsType[*usageError](err); ok {
 		hint, code = e.hint, exitUsage
 	} else if e, ok := errors.AsType[*failure](err); ok {

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"twohop"
+	"twohop/internal/config"
+	"twohop/internal/engine"
+	"twohop/internal/engine/memlog"
+	"twohop/internal/hub"
+	"twohop/internal/subscription"
+	"twohop/internal/transport/httpstream"
+)
+
+// parts are what a server is made of, in the order of the flow.
+type parts struct {
+	engine        engine.Engine
+	hub           *hub.Hub
+	subscriptions *subscription.Manager
+	streams       *httpstream.Handler
+}
+
+// assemble makes and starts the parts.
+func assemble(c *config.Config, log *slog.Logger) (*parts, error) {
+	eng, err := openEngine(c, log)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{engine: eng}
+	p.hub = hub.New(eng, hub.Options{
+		TailBytes: int(c.TailBufferBytes),
+		PageBytes: int(c.PageBytes),
+		// No append comes before the subscriptions are there: clients make
+		// them, and there are none yet.
+		Changed: func(channel string, tail twohop.Offset) { p.subscriptions.Changed(channel, tail) },
+	})
+	p.subscriptions = subscription.New(p.hub, subscription.Options{
+		PublicURL:      c.PublicURL,
+		AllowLoopback:  c.LoopbackWebhooks(),
+		AllowPrivate:   c.Webhooks.AllowPrivate,
+		WebhookTimeout: c.Webhooks.Timeout,
+		NameBytes:      int(c.Limits.NameBytes),
+		Log:            log.With("component", "subscription"),
+	})
+	if err := p.subscriptions.Start(context.Background()); err != nil { //nolint:forbidigo // they live until Stop
+		return nil, errors.Join(fmt.Errorf("starting the subscriptions: %w", err), p.close())
+	}
+	p.streams = httpstream.New(p.hub, httpstream.Options{
+		Rules:         c.ChannelRules(),
+		LongPoll:      c.LongPoll,
+		Heartbeat:     c.SSE.Heartbeat,
+		MaxAge:        c.SSE.MaxAge,
+		Retry:         c.SSE.Retry,
+		NameBytes:     int(c.Limits.NameBytes),
+		BodyBytes:     c.Limits.BodyBytes,
+		BodyTime:      c.Limits.BodyTime,
+		PublishItems:  int(c.Limits.PublishItems),
+		Origins:       c.CORS.Origins,
+		Subscriptions: p.subscriptions,
+		Logger:        log.With("component", "httpstream"),
+	})
+	return p, nil
+}
+
+// openEngine is the one switch that knows every engine.
+func openEngine(c *config.Config, _ *slog.Logger) (engine.Engine, error) {
+	switch c.Engine {
+	case "memory":
+		return memlog.Open(memlog.Options{
+			MaxBytes:          uint64(c.Memory.MaxBytes), //nolint:gosec // validated: not negative
+			IdempotencyWindow: c.IdempotencyWindow,
+		}), nil
+	default:
+		return nil, fmt.Errorf("there is no engine %q", c.Engine) // Validate refused it
+	}
+}
+
+// drain ends the live responses.
+func (p *parts) drain() { p.streams.Drain() }
+
+// close stops the parts, the newest first. After it the engine calls nothing.
+func (p *parts) close() error {
+	p.subscriptions.Stop()
+	err := p.engine.Close()
+	p.hub.Close()
+	return err
+}
