@@ -1,0 +1,150 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"twohop"
+)
+
+// Info is what a server says about a channel.
+type Info struct {
+	ContentType string
+	Start       string // the smallest offset that can be read from; "" where the server does not tell
+	Tail        string
+	Closed      bool
+	TTL         time.Duration // 0 is none
+	ExpiresAt   time.Time     // zero is none
+	Level       twohop.Level  // of acknowledgements; LevelMemory where the server does not tell
+	Created     bool          // this call created it
+}
+
+// CreateOptions say how a channel is created.
+type CreateOptions struct {
+	ContentType string // "" is application/octet-stream
+	TTL         time.Duration
+	ExpiresAt   time.Time
+	Closed      bool
+	Data        []byte // the first records
+}
+
+// Create creates a channel, or finds it there with the same settings. Another
+// channel of that name is an error with code exists.
+func (c *Client) Create(ctx context.Context, channel string, o CreateOptions) (Info, error) {
+	info, err := c.create(ctx, channel, o)
+	return info, finalOf(ctx, err)
+}
+
+// create is Create with the error of call.
+func (c *Client) create(ctx context.Context, channel string, o CreateOptions) (Info, error) {
+	h := http.Header{}
+	if o.ContentType != "" {
+		h.Set("Content-Type", o.ContentType)
+	}
+	if o.TTL > 0 {
+		h.Set("Stream-TTL", strconv.FormatInt(int64((o.TTL+time.Second-1)/time.Second), 10))
+	}
+	if !o.ExpiresAt.IsZero() {
+		h.Set("Stream-Expires-At", o.ExpiresAt.UTC().Format(time.RFC3339Nano))
+	}
+	if o.Closed {
+		h.Set("Stream-Closed", "true")
+	}
+	resp, err := c.call(ctx, http.MethodPut, channel, h, o.Data)
+	if err != nil {
+		return Info{}, err
+	}
+	info := infoOf(resp.Header)
+	info.Created = resp.StatusCode == http.StatusCreated
+	return info, nil
+}
+
+// Head asks what a channel is. It does not count as a read.
+func (c *Client) Head(ctx context.Context, channel string) (Info, error) {
+	resp, err := c.call(ctx, http.MethodHead, channel, nil, nil)
+	if err != nil {
+		return Info{}, finalOf(ctx, err)
+	}
+	return infoOf(resp.Header), nil
+}
+
+// Delete deletes a channel with all its records.
+func (c *Client) Delete(ctx context.Context, channel string) error {
+	_, err := c.call(ctx, http.MethodDelete, channel, nil, nil)
+	return finalOf(ctx, err)
+}
+
+// CloseChannel closes a channel: nothing is appended any more, and followers
+// end when they have read all of it. Closing it again is no error.
+func (c *Client) CloseChannel(ctx context.Context, channel string) error {
+	h := http.Header{"Stream-Closed": {"true"}}
+	_, err := c.call(ctx, http.MethodPost, channel, h, nil)
+	return finalOf(ctx, err)
+}
+
+func infoOf(h http.Header) Info {
+	ttl, _ := strconv.ParseInt(h.Get("Stream-TTL"), 10, 32) // 0 where it is not told
+	expires, _ := time.Parse(time.RFC3339Nano, h.Get("Stream-Expires-At"))
+	return Info{
+		ContentType: h.Get("Content-Type"),
+		Start:       h.Get("Stream-Start-Offset"),
+		Tail:        h.Get("Stream-Next-Offset"),
+		Closed:      isTrue(h.Get("Stream-Closed")),
+		TTL:         time.Duration(ttl) * time.Second,
+		ExpiresAt:   expires,
+		Level:       levelOf(h.Get("Stream-Durability")),
+	}
+}
+
+func levelOf(s string) twohop.Level {
+	for _, l := range []twohop.Level{twohop.LevelDisk, twohop.LevelReplicated} {
+		if s == l.String() {
+			return l
+		}
+	}
+	return twohop.LevelMemory
+}
+
+// callTime bounds a request that is not a live read.
+const callTime = 30 * time.Second
+
+// call sends one request that is not a read, once, and discards its body. An
+// error is a *failure, or the one of a name or header that cannot be sent.
+func (c *Client) call(ctx context.Context, method, channel string, h http.Header, body []byte) (*http.Response, error) {
+	target, err := c.URL(channel)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if h != nil {
+		req.Header = h.Clone()
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return nil, disconnected(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= 300 {
+		return nil, refused(resp, channel)
+	}
+	// The headers are the answer; reading on only keeps the connection usable.
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBody))
+	return resp, nil
+}
+
+// finalOf is final for an error of call.
+func finalOf(ctx context.Context, err error) error {
+	if f, ok := err.(*failure); ok { //nolint:errorlint // call returns it bare
+		return final(ctx, f)
+	}
+	return err
+}

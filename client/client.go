@@ -1,0 +1,136 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"twohop"
+)
+
+// Options of a Client. The zero value is the default.
+type Options struct {
+	// HTTPClient sends the requests. It must have no Timeout, which would cut
+	// every live read. Nil is a client of its own.
+	HTTPClient *http.Client
+
+	// Header is called for each request; what it returns is added to the
+	// request. This is where a token goes, fresh each time.
+	Header func() http.Header
+
+	// BackoffMin and BackoffMax bound the wait before a request that failed is
+	// tried again: a random time between nothing and a bound that begins at
+	// BackoffMin and doubles up to BackoffMax. 200 ms and 15 s.
+	BackoffMin, BackoffMax time.Duration
+
+	// Silence is how long a live response may bring nothing at all, not even a
+	// heartbeat, before it is taken for dead and made anew. 45 s, three
+	// heartbeats of the server.
+	Silence time.Duration
+
+	// MaxEventBytes bounds an answer or event, and so a follower's memory. 64 MiB.
+	MaxEventBytes int
+
+	// Logger hears of retries, at level debug. Nil is none.
+	Logger *slog.Logger
+}
+
+func (o *Options) setDefaults() {
+	if o.HTTPClient == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
+		t.MaxIdleConnsPerHost = 16
+		o.HTTPClient = &http.Client{Transport: t}
+	}
+	if o.BackoffMin == 0 {
+		o.BackoffMin = 200 * time.Millisecond
+	}
+	if o.BackoffMax == 0 {
+		o.BackoffMax = max(15*time.Second, o.BackoffMin)
+	}
+	if o.Silence == 0 {
+		o.Silence = 45 * time.Second
+	}
+	if o.MaxEventBytes == 0 {
+		o.MaxEventBytes = 64 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Client talks to one server.
+type Client struct {
+	base string // without a slash at the end
+	opts Options
+}
+
+// New makes a client for the server at base, for example
+// "http://127.0.0.1:4437". It connects to nothing yet.
+func New(base string, o Options) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, &twohop.Error{
+			Code:    twohop.CodeInvalidRequest,
+			Message: fmt.Sprintf("%q is not the address of a server", base),
+			Hint:    "give it like http://127.0.0.1:4437 or https://updates.example",
+			Err:     err,
+		}
+	}
+	if o.BackoffMax != 0 && o.BackoffMax < o.BackoffMin {
+		return nil, &twohop.Error{
+			Code:    twohop.CodeInvalidRequest,
+			Message: fmt.Sprintf("BackoffMax (%v) is below BackoffMin (%v)", o.BackoffMax, o.BackoffMin),
+			Hint:    "leave both at zero for the defaults",
+		}
+	}
+	o.setDefaults()
+	return &Client{base: strings.TrimRight(base, "/"), opts: o}, nil
+}
+
+// maxName is the longest channel name that the client sends at all; servers are
+// stricter.
+const maxName = 4096
+
+// URL is the address of a channel.
+func (c *Client) URL(channel string) (string, error) {
+	if err := twohop.CheckName(channel, maxName); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString(c.base)
+	b.WriteString("/v1/stream")
+	for segment := range strings.SplitSeq(channel, "/") {
+		b.WriteByte('/')
+		b.WriteString(url.PathEscape(segment))
+	}
+	return b.String(), nil
+}
+
+// do sends one request and returns its answer whatever the status; the error is
+// the connection's. The caller closes the body.
+func (c *Client) do(r *http.Request) (*http.Response, error) {
+	if c.opts.Header != nil {
+		maps.Copy(r.Header, c.opts.Header())
+	}
+	return c.opts.HTTPClient.Do(r)
+}
+
+// sleep waits for d or until the context is done.
+func sleep(ctx context.Context, d time.Duration) error {
+	if err := ctx.Err(); err != nil || d <= 0 {
+		return err
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

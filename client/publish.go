@@ -1,0 +1,96 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"twohop"
+)
+
+// Ack is a server's word that records are in a channel.
+type Ack struct {
+	Records   int          // how many this answers for; 0 from Client.Publish
+	Offset    string       // after the last of them
+	Level     twohop.Level // what the word is worth; LevelMemory where the server does not tell
+	Readers   int          // live readers of the channel on that node just then; -1 where the server does not tell
+	Duplicate bool         // they were there already, from an earlier try
+	Closed    bool         // the channel is closed now
+}
+
+// PublishOptions of one Publish.
+type PublishOptions struct {
+	// ContentType must be the channel's. "" is application/octet-stream.
+	ContentType string
+
+	// IdempotencyKey makes a repetition harmless: within a window, a publish
+	// with a key that the channel has seen changes nothing and gets the first
+	// answer. With a key, Publish tries until it has an answer. It is an
+	// extension of twohop's servers.
+	IdempotencyKey string
+
+	// IfMatch is the offset that the channel's tail must be at, or else the
+	// error has the code tail_moved. "" is any. It is an extension of twohop's
+	// servers.
+	IfMatch string
+
+	Lines bool // each line of the data is a record (see PROTOCOL.md 5); an extension
+	Close bool // close the channel behind the data
+}
+
+// Publish appends data in one request. In a JSON channel an array is many
+// records and any other value is one; in any other channel the data is one
+// record. Without an IdempotencyKey it is sent once, and after a broken
+// connection it is not known whether it took effect; a Publisher has no such
+// doubt.
+func (c *Client) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
+	h := publishHeader(o.ContentType, o.Lines)
+	if o.IdempotencyKey != "" {
+		h.Set("Idempotency-Key", o.IdempotencyKey)
+	}
+	if o.IfMatch != "" {
+		h.Set("If-Match", strconv.Quote(o.IfMatch))
+	}
+	if o.Close {
+		h.Set("Stream-Closed", "true")
+	}
+	b := c.backoff()
+	for {
+		resp, err := c.call(ctx, http.MethodPost, channel, h, data)
+		if err == nil {
+			return ackOf(resp.Header), nil
+		}
+		fail, ok := err.(*failure) //nolint:errorlint // call returns it bare
+		if !ok {
+			return Ack{}, err
+		}
+		if ctx.Err() != nil || !fail.retry || o.IdempotencyKey == "" {
+			return Ack{}, final(ctx, fail)
+		}
+		if err := sleep(ctx, b.next(fail.retryAfter)); err != nil {
+			return Ack{}, err
+		}
+	}
+}
+
+func publishHeader(contentType string, lines bool) http.Header {
+	if contentType == "" {
+		contentType = "application/octet-stream"
+	}
+	h := http.Header{"Content-Type": {contentType}}
+	if lines {
+		h.Set("Stream-Records", "lines")
+	}
+	return h
+}
+
+func ackOf(h http.Header) Ack {
+	a := Ack{
+		Offset: h.Get("Stream-Next-Offset"), Level: levelOf(h.Get("Stream-Durability")), Readers: -1,
+		Duplicate: isTrue(h.Get("Stream-Duplicate")), Closed: isTrue(h.Get("Stream-Closed")),
+	}
+	if n, err := strconv.Atoi(h.Get("Stream-Readers")); err == nil {
+		a.Readers = n
+	}
+	return a
+}

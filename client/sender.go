@@ -1,0 +1,269 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"twohop"
+)
+
+// sender is the one goroutine of a Publisher that numbers batches, sends them
+// and settles what comes of it. Each request runs in a goroutine of its own,
+// which ends by putting its outcome into outcomes.
+type sender struct {
+	p        *Publisher
+	ctx      context.Context // until the publisher is closed
+	outcomes chan outcome
+
+	window   []*batch // taken from the queue and not acknowledged, in order
+	inFlight int      // requests under way
+	epoch    uint64
+	seq      uint64 // of the next new batch
+	sent     uint64 // records of all batches that were taken from the queue
+	anyAck   bool
+	settled  bool // the server knows this epoch: batches may be pipelined
+}
+
+// outcome is what came of one batch's request, or tries of it.
+type outcome struct {
+	b    *batch
+	ack  Ack
+	fail *failure // nil where it is acknowledged
+}
+
+func newSender(ctx context.Context, p *Publisher) *sender {
+	return &sender{p: p, ctx: ctx, epoch: p.opts.Epoch, outcomes: make(chan outcome, p.opts.MaxInFlight)}
+}
+
+// run sends until the publisher is closed or a batch is refused for good.
+func (s *sender) run() {
+	err := s.loop()
+	s.p.cancel()
+	s.drain()
+	p := s.p
+	p.mu.Lock()
+	p.mu.err = err
+	close(p.mu.changed)
+	p.mu.changed = make(chan struct{})
+	p.mu.Unlock()
+	close(p.done)
+}
+
+func (s *sender) loop() error {
+	linger := time.NewTimer(time.Hour)
+	defer linger.Stop()
+	for {
+		linger.Reset(s.launch())
+		select {
+		case <-s.p.wake:
+		case <-linger.C:
+		case o := <-s.outcomes:
+			s.inFlight--
+			if err := s.settle(o); err != nil {
+				return err
+			}
+		case <-s.ctx.Done():
+			return ErrPublisherClosed
+		}
+	}
+}
+
+// launch sends what may be sent now, and returns when to look again for a batch
+// that lingers.
+func (s *sender) launch() time.Duration {
+	limit := 1
+	if s.settled {
+		limit = s.p.opts.MaxInFlight
+	}
+	for i, b := range s.window {
+		if s.inFlight < limit && !b.sent && (i == 0 || !b.held) {
+			s.send(b)
+		}
+	}
+	for s.inFlight < limit && !slices.ContainsFunc(s.window, func(b *batch) bool { return !b.sent }) {
+		b, wait := s.take()
+		if b == nil {
+			return wait
+		}
+		b.seq = s.seq
+		s.seq++
+		s.window = append(s.window, b)
+		s.send(b)
+	}
+	return time.Hour
+}
+
+// take takes the next batch from the queue, if it is due; else it returns how
+// long to wait for that.
+func (s *sender) take() (*batch, time.Duration) {
+	p := s.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.mu.queue) == 0 {
+		return nil, time.Hour
+	}
+	b := p.mu.queue[0]
+	wait := time.Duration(0)
+	if len(p.mu.queue) == 1 && !b.full(&p.opts) && p.mu.flush <= s.sent {
+		wait = p.opts.Linger - time.Since(b.since)
+		if p.opts.FixedBatches {
+			wait = time.Hour
+		}
+	}
+	if wait > 0 {
+		return nil, wait
+	}
+	p.mu.queue = p.mu.queue[1:]
+	s.sent += uint64(b.records) //nolint:gosec // a count
+	close(p.mu.changed)
+	p.mu.changed = make(chan struct{})
+	return b, 0
+}
+
+// send starts a batch's request.
+func (s *sender) send(b *batch) {
+	b.sent = true
+	s.inFlight++
+	h := publishHeader(s.p.opts.ContentType, s.p.opts.Lines)
+	h.Set("Producer-Id", s.p.opts.ProducerID)
+	h.Set("Producer-Epoch", strconv.FormatUint(s.epoch, 10))
+	h.Set("Producer-Seq", strconv.FormatUint(b.seq, 10))
+	go func() {
+		ack, fail := s.try(b, h)
+		s.outcomes <- outcome{b, ack, fail} // has room for all that are in flight
+	}()
+}
+
+// try sends a batch until it is acknowledged or refused for good.
+func (s *sender) try(b *batch, h http.Header) (Ack, *failure) {
+	wait := s.p.c.backoff()
+	body, unknown := b.bytes(), false
+	for {
+		resp, err := s.p.c.call(s.ctx, http.MethodPost, s.p.channel, h, body)
+		if err == nil {
+			ack := ackOf(resp.Header)
+			ack.Records = b.records
+			return ack, nil
+		}
+		fail := asFailure(err)
+		unknown = unknown || fail.unknown
+		if !fail.retry || s.ctx.Err() != nil {
+			fail.unknown = unknown
+			return Ack{}, fail
+		}
+		d := wait.next(fail.retryAfter)
+		s.p.c.opts.Logger.DebugContext(s.ctx, "publish failed, trying again", "channel", s.p.channel, "seq", b.seq, "wait", d, "error", fail.err)
+		if s.p.opts.OnRetry != nil {
+			s.p.opts.OnRetry(fail.err, d)
+		}
+		if sleep(s.ctx, d) != nil {
+			return Ack{}, fail
+		}
+	}
+}
+
+// settle takes an outcome. An error is the publisher's end.
+func (s *sender) settle(o outcome) error {
+	if o.fail == nil {
+		o.b.ack, o.b.acked = o.ack, true
+		s.settled, s.anyAck = true, true
+		s.advance()
+		return nil
+	}
+	if s.ctx.Err() != nil {
+		return ErrPublisherClosed
+	}
+	opts := &s.p.opts
+	switch code := o.fail.err.Code; {
+	case code == twohop.CodeProducerSeq && o.b != s.window[0]:
+		o.b.sent, o.b.held = false, true // it overtook one before it
+		return nil
+	case code == twohop.CodeNotFound && opts.Create != nil && (!s.anyAck || !opts.FixedBatches):
+		return s.restart(s.create)
+	case code == twohop.CodeProducerEpoch && opts.AutoClaim && !s.settled && !o.fail.unknown:
+		return s.restart(func() error { s.epoch = o.fail.err.Epoch + 1; return nil })
+	}
+	return o.fail.err
+}
+
+// advance tells of the batches at the window's front that are acknowledged.
+func (s *sender) advance() {
+	n := 0
+	var records uint64
+	for n < len(s.window) && s.window[n].acked {
+		if s.p.opts.OnAck != nil {
+			s.p.opts.OnAck(s.window[n].ack)
+		}
+		records += uint64(s.window[n].records) //nolint:gosec // a count
+		n++
+	}
+	s.window = s.window[n:]
+	p := s.p
+	p.mu.Lock()
+	p.mu.acked += records
+	close(p.mu.changed)
+	p.mu.changed = make(chan struct{})
+	p.mu.Unlock()
+}
+
+// restart begins the numbering anew with what is not acknowledged, after
+// prepare has seen to it that the server takes that.
+func (s *sender) restart(prepare func() error) error {
+	for s.inFlight > 0 {
+		o := <-s.outcomes
+		s.inFlight--
+		if o.fail != nil && o.fail.err.Code != twohop.CodeNotFound && o.fail.err.Code != twohop.CodeProducerSeq {
+			return o.fail.err
+		}
+		o.b.ack, o.b.acked = o.ack, o.fail == nil
+	}
+	s.advance()
+	if err := prepare(); err != nil {
+		return err
+	}
+	s.seq, s.settled = 0, false
+	for _, b := range s.window {
+		b.seq, b.sent, b.held = s.seq, false, false
+		s.seq++
+	}
+	return nil
+}
+
+// create creates the channel, however long it takes. That another was quicker
+// is as good: the next publish tells whether its channel fits.
+func (s *sender) create() error {
+	o := *s.p.opts.Create
+	o.ContentType = s.p.opts.ContentType
+	wait := s.p.c.backoff()
+	for {
+		_, err := s.p.c.create(s.ctx, s.p.channel, o)
+		fail, failed := err.(*failure) //nolint:errorlint // create returns it bare
+		switch {
+		case err == nil || failed && fail.err.Code == twohop.CodeExists:
+			return nil
+		case s.ctx.Err() != nil:
+			return ErrPublisherClosed
+		case !failed:
+			return err
+		case !fail.retry:
+			return fail.err
+		}
+		d := wait.next(fail.retryAfter)
+		if s.p.opts.OnRetry != nil {
+			s.p.opts.OnRetry(fail.err, d)
+		}
+		if sleep(s.ctx, d) != nil {
+			return ErrPublisherClosed
+		}
+	}
+}
+
+// drain waits for the requests under way, which the context ends.
+func (s *sender) drain() {
+	for ; s.inFlight > 0; s.inFlight-- {
+		<-s.outcomes
+	}
+}

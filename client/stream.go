@@ -1,0 +1,192 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"twohop"
+)
+
+const (
+	// proofTime is how long Auto gives an SSE response to bring its first byte,
+	// which a server sends at once. What holds it up holds up all of it.
+	proofTime = 5 * time.Second
+
+	// maxSilentSSE is how many SSE responses in a row may bring no event before
+	// Auto takes long poll.
+	maxSilentSSE = 3
+)
+
+// stream reads one SSE response to its end.
+func (f *follower) stream() error {
+	proof := callTime
+	if f.opts.Transport == Auto {
+		proof = proofTime
+	}
+	dog := f.c.watch(f.ctx, f.c.opts.Silence)
+	dog.first = proof
+	defer dog.stop()
+	req, err := f.request(dog.ctx, SSE)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	resp, err := dog.do(f.c, req, proof)
+	if err != nil {
+		return f.withoutSSE(err, errors.Is(err, errSilent))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		fail := refused(resp, f.channel)
+		return f.withoutSSE(fail, noSSE(resp.StatusCode))
+	}
+	if ct, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); ct != "text/event-stream" {
+		return f.withoutSSE(malformed("an SSE response of type %q", ct), true)
+	}
+	s := &sseReader{f: f, dog: dog, isJSON: twohop.IsJSON(f.contentType), base64: resp.Header.Get("Stream-SSE-Data-Encoding") == "base64"}
+	s.parser = newSSEParser(dog, f.c.opts.MaxEventBytes)
+	err = s.run()
+	if s.controls == 0 && asEnd(err) {
+		f.silentSSE++
+		return f.withoutSSE(err, f.silentSSE >= maxSilentSSE || errors.Is(err, errSilent))
+	}
+	f.silentSSE = 0
+	if s.parser.retry > f.backoff.min {
+		f.backoff.min = min(s.parser.retry, f.backoff.max)
+	}
+	if s.progress || time.Since(begun) >= shortAnswer {
+		f.backoff.reset()
+		if errors.Is(err, io.EOF) {
+			return nil // a clean end: on at once
+		}
+	} else if errors.Is(err, io.EOF) {
+		return endedEarly()
+	}
+	return err
+}
+
+// asEnd reports whether the response broke off, as opposed to the follower
+// having reached its end or the server's having told something.
+func asEnd(err error) bool {
+	fail, ok := errors.AsType[*failure](err)
+	return errors.Is(err, io.EOF) || ok && fail.retry && fail.reset == nil
+}
+
+// noSSE reports whether a status may mean that the server has no SSE here.
+func noSSE(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusMethodNotAllowed ||
+		status == http.StatusNotAcceptable || status == http.StatusNotImplemented
+}
+
+// withoutSSE makes Auto go on with long poll, if SSE is at fault.
+func (f *follower) withoutSSE(err error, fault bool) error {
+	if fault && f.opts.Transport == Auto && f.ctx.Err() == nil {
+		f.c.opts.Logger.DebugContext(f.ctx, "SSE does not get through, going on with long poll", "channel", f.channel, "error", err)
+		f.transport = LongPoll
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		return endedEarly()
+	}
+	return err
+}
+
+// sseReader takes the events of one SSE response.
+type sseReader struct {
+	f      *follower
+	dog    *watchdog
+	parser *sseParser
+	isJSON bool
+	base64 bool
+
+	records  [][]byte // of data events whose control event is still to come
+	size     int      // bytes in records
+	controls int      // control and reset events so far
+	progress bool     // it brought records
+}
+
+// run reads until the response ends: io.EOF when it ended cleanly.
+func (s *sseReader) run() error {
+	for {
+		e, err := s.parser.next()
+		switch {
+		case errors.Is(err, errTooLarge):
+			return tooLarge(err)
+		case err == io.EOF: //nolint:errorlint // the parser returns it bare
+			return io.EOF
+		case err != nil:
+			return s.dog.failure(err)
+		}
+		switch e.kind {
+		case "data":
+			err = s.data(e.data)
+		case "control":
+			s.controls++
+			err = s.control(e.data)
+		case "reset":
+			s.controls++
+			err = s.reset(e.data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// data keeps the records of a data event until its control event says what
+// offset is after them.
+func (s *sseReader) data(b []byte) error {
+	if s.size += len(b); s.size > s.f.c.opts.MaxEventBytes {
+		return tooLarge(errTooLarge)
+	}
+	if s.base64 {
+		var err error
+		if b, err = decodeBase64(b); err != nil {
+			return err
+		}
+	}
+	records, err := splitPage(b, s.isJSON)
+	if err != nil {
+		return err
+	}
+	s.records = append(s.records, records...)
+	return nil
+}
+
+func (s *sseReader) control(b []byte) error {
+	var c struct {
+		Next     string `json:"streamNextOffset"`
+		Token    string `json:"streamCursor"`
+		UpToDate bool   `json:"upToDate"`
+		Closed   bool   `json:"streamClosed"`
+	}
+	if err := json.Unmarshal(b, &c); err != nil || c.Next == "" {
+		return malformed("a control event without an offset")
+	}
+	records := s.records
+	s.progress = s.progress || len(records) > 0
+	s.records, s.size = nil, 0
+	if c.Token != "" {
+		s.f.cacheToken = c.Token
+	}
+	return s.f.take(records, c.Next, c.UpToDate || c.Closed, c.Closed)
+}
+
+func (s *sseReader) reset(b []byte) error {
+	var fields resetFields
+	if err := json.Unmarshal(b, &fields); err != nil || fields.Reason == "" {
+		return malformed("a reset event without a reason")
+	}
+	s.records, s.size = nil, 0
+	if err := s.f.reset(fields.reset()); err != nil {
+		return err
+	}
+	if fields.Reason == twohop.ResetEpoch {
+		return io.EOF // the new log may be of another type, which the next page tells
+	}
+	return nil
+}
