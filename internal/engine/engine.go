@@ -124,6 +124,6 @@ const (
 	Appended EventKind = iota // records were added, or the channel was closed, or both
 	Created                   // the channel came to be; initial records follow as Appended
 	Trimmed                   // Start moved up
-	Deleted                   // the channel is gone, or gone for readers
+	Deleted                   // the channel is gone, or gone for readers; Tail is its last
 	Broken                    // the feed lost its place: ask the engine about every channel of the shard
 )

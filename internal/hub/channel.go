@@ -35,8 +35,11 @@ type Channel struct {
 	stale   bool // the feed broke: reopen
 	tail    tail
 	views   map[twohop.Offset]*View // of reads since the tail last moved
+	held    int                     // bytes of records in views
+	rest    *View                   // of the read at the tail, which has nothing
 	waiters waiters
-	queued  bool // in the waker's queue
+	queued  bool      // in the waker's queue
+	watch   []Watcher // replaced, never changed, so that it can be walked without the lock
 }
 
 // load asks the engine about the channel once for all that opened it. The
@@ -75,33 +78,33 @@ func (c *Channel) fresh(ctx context.Context) error {
 	return nil
 }
 
-// event takes news from the feed and reports whether waiters are to be woken and
-// whether the channel is no more.
-func (c *Channel) event(e *engine.Event) (wake, gone bool) {
+// event takes news from the feed and says who is to be told of it, and whether
+// the channel is no more.
+func (c *Channel) event(e *engine.Event) (wake bool, watch []Watcher, gone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.loaded {
 		c.early = append(c.early, *e)
-		return false, false
+		return false, nil, false
 	}
 	c.apply(e)
 	wake = !c.queued && c.waiters.first != nil
 	c.queued = c.queued || wake
-	return wake, c.deleted
+	return wake, c.watch, c.deleted
 }
 
 // apply carries out one event; mu is held.
 func (c *Channel) apply(e *engine.Event) {
 	switch e.Kind {
 	case engine.Appended:
-		c.views = nil
+		c.views, c.held, c.rest = nil, 0, nil
 		c.tail.add(e.Batch, c.hub.opts.TailBytes)
 		if e.Tail.Compare(c.info.Tail) > 0 {
 			c.info.Tail = e.Tail
 		}
 		c.info.Closed = c.info.Closed || e.Closed
 	case engine.Trimmed:
-		c.views = nil
+		c.views, c.held, c.rest = nil, 0, nil
 		c.info.Start = e.Start
 		c.tail.trim(e.Start)
 	case engine.Deleted:
@@ -134,35 +137,62 @@ func (c *Channel) Stale() bool {
 	return c.stale
 }
 
-// gone is the reset of a channel that was deleted while it was open; mu is held.
+// gone is the reset of a channel that was deleted while it was open.
 func (c *Channel) gone(at twohop.Offset) error {
 	r := &twohop.Reset{Reason: twohop.ResetDeleted}
 	return r.Error(c.name, at)
 }
 
-// Read returns the page after an offset. Views are shared by all that read at
-// the same offset.
-func (c *Channel) Read(ctx context.Context, from twohop.Offset) (*View, error) {
+// usable reports whether the channel can be read at once, without asking the
+// engine whether it lives.
+func (c *Channel) usable() bool {
+	select {
+	case <-c.ready:
+		return c.err == nil && c.info.TTL == 0 && c.info.ExpiresAt.IsZero()
+	default:
+		return false
+	}
+}
+
+// TryRead returns the page after an offset if it is in memory, else nil.
+func (c *Channel) TryRead(from twohop.Offset) *View {
 	c.mu.Lock()
 	if c.deleted {
-		defer c.mu.Unlock()
-		return nil, c.gone(from)
+		c.mu.Unlock()
+		return nil
 	}
 	if v := c.views[from]; v != nil {
 		c.mu.Unlock()
-		return v, nil
+		return v
 	}
 	if from == c.info.Tail {
-		v := c.view(twohop.Batch{From: from, Next: from})
+		if c.rest == nil {
+			c.rest = c.view(twohop.Batch{From: from, Next: from})
+		}
+		v := c.rest
 		c.mu.Unlock()
+		return v
+	}
+	run := c.tail.run(from, c.hub.opts.PageBytes)
+	c.mu.Unlock()
+	if run == nil {
+		return nil
+	}
+	return c.remember(join(run))
+}
+
+// Read returns the page after an offset. Views are shared by all that read at
+// the same offset.
+func (c *Channel) Read(ctx context.Context, from twohop.Offset) (*View, error) {
+	if v := c.TryRead(from); v != nil {
 		return v, nil
 	}
-	if run := c.tail.run(from, c.hub.opts.PageBytes); run != nil {
-		c.mu.Unlock()
-		b := join(run)
-		return c.remember(b), nil
-	}
+	c.mu.Lock()
+	deleted := c.deleted
 	c.mu.Unlock()
+	if deleted {
+		return nil, c.gone(from)
+	}
 	b, err := c.hub.eng.Read(ctx, c.name, from, c.hub.opts.PageBytes)
 	if err != nil {
 		return nil, c.deletedOr(err, from)
@@ -186,8 +216,8 @@ func (c *Channel) view(b twohop.Batch) *View {
 	return v
 }
 
-const viewsKept = 64
-
+// remember makes the view of a batch and keeps it for others that read at the
+// same offset before the tail moves.
 func (c *Channel) remember(b twohop.Batch) *View {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -195,7 +225,7 @@ func (c *Channel) remember(b twohop.Batch) *View {
 		return v
 	}
 	v := c.view(b)
-	if len(c.views) < viewsKept && c.waiters.n+int(c.readers.Load()) > 1 {
+	if c.held += len(b.Data); c.held <= c.hub.opts.TailBytes || len(c.views) == 0 {
 		if c.views == nil {
 			c.views = map[twohop.Offset]*View{}
 		}

@@ -101,6 +101,32 @@ func (h *Hub) lookup(name string) *Channel {
 	return c
 }
 
+// Peek returns a live channel to read from just now, or nil: then Open it. It
+// must not be kept.
+func (h *Hub) Peek(name string) *Channel { return h.live(name, 0) }
+
+// OpenLive is Open for a channel that is live already; nil if it is not.
+func (h *Hub) OpenLive(name string) *Channel { return h.live(name, 1) }
+
+func (h *Hub) live(name string, refs int) *Channel {
+	s := &h.shards[h.hash(name)%shards]
+	s.Lock()
+	defer s.Unlock()
+	c := s.live[name]
+	if c == nil || !c.usable() {
+		return nil
+	}
+	if c.refs == 0 {
+		if refs == 0 {
+			c.idleSince = time.Now()
+		} else {
+			h.idle.Add(-1)
+		}
+	}
+	c.refs += refs
+	return c
+}
+
 // Open returns the live channel of a name for one reader, who must Close it.
 func (h *Hub) Open(ctx context.Context, name string) (*Channel, error) {
 	hash := h.hash(name)
@@ -202,13 +228,21 @@ func (h *Hub) Event(_ int, e *engine.Event) {
 		h.opts.Changed(e.Channel, e.Tail)
 	}
 	if c := h.lookup(e.Channel); c != nil {
-		wake, gone := c.event(e)
-		if gone {
-			h.forget(c)
-		}
-		if wake {
-			c.waker.add(c)
-		}
+		h.tell(c, e)
+	}
+}
+
+// tell passes news on to a channel and those who wait for it.
+func (h *Hub) tell(c *Channel, e *engine.Event) {
+	wake, watch, gone := c.event(e)
+	if gone {
+		h.forget(c)
+	}
+	if wake {
+		c.waker.add(c)
+	}
+	for _, w := range watch {
+		w.Moved()
 	}
 }
 
@@ -226,9 +260,7 @@ func (h *Hub) broken() {
 		}
 		s.Unlock()
 		for _, c := range live {
-			if wake, _ := c.event(&engine.Event{Kind: engine.Broken}); wake {
-				c.waker.add(c)
-			}
+			h.tell(c, &engine.Event{Kind: engine.Broken})
 		}
 	}
 }

@@ -16,6 +16,30 @@ type Waiter struct {
 	prev, next *Waiter
 }
 
+// Watcher is told, from the feed, each time that something happens to a channel.
+// It stands for many readers and must do no more than to take note.
+type Watcher interface{ Moved() }
+
+// Watch adds a watcher.
+func (c *Channel) Watch(w Watcher) {
+	c.mu.Lock()
+	c.watch = append(c.watch[:len(c.watch):len(c.watch)], w)
+	c.mu.Unlock()
+}
+
+// Unwatch takes a watcher out. It may still be told of something under way.
+func (c *Channel) Unwatch(w Watcher) {
+	c.mu.Lock()
+	rest := make([]Watcher, 0, len(c.watch))
+	for _, x := range c.watch {
+		if x != w {
+			rest = append(rest, x)
+		}
+	}
+	c.watch = rest
+	c.mu.Unlock()
+}
+
 // waiters is a list of waiters; guarded by the channel's mu.
 type waiters struct {
 	first *Waiter

@@ -1,0 +1,39 @@
+// Package park keeps connections that wait, without a goroutine or a buffer
+// for any of them: their sockets stand in an epoll loop. It knows sockets,
+// turns and time, and nothing of HTTP.
+//
+// Invariant: everything about a connection happens on its loop, so what a
+// handler keeps about one needs no lock. Nothing on a loop blocks: what could
+// is done elsewhere and posted back. Long work is done in turns, between which
+// the loop looks at its sockets, so that no fan-out delays a publish.
+//
+// Loops need epoll. Elsewhere, and for TLS, connections are served with a
+// goroutine each by net/http; Supported tells.
+package park
+
+import "time"
+
+// Handler is what a loop calls. All calls come from the loop's goroutine.
+type Handler interface {
+	// Opened tells of a new connection.
+	Opened(c *Conn)
+	// Readable tells that Read will give bytes, or the end.
+	Readable(c *Conn)
+	// Writable tells that all that Write could not send before has been sent.
+	Writable(c *Conn)
+	// Closed tells that the connection is gone. It is called once for each
+	// connection that was opened, unless it was taken by Detach.
+	Closed(c *Conn)
+	// Due is called when the time set by SetDue has come.
+	Due(c *Conn)
+}
+
+// Task is work for a loop.
+type Task interface {
+	// Turn does some of the work, for at most a fraction of a millisecond, and
+	// reports whether there is more.
+	Turn() (more bool)
+}
+
+// TickEvery is how often a loop that has connections looks at the clock.
+const TickEvery = 250 * time.Millisecond

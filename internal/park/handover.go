@@ -1,0 +1,65 @@
+package park
+
+import (
+	"net"
+	"sync"
+)
+
+// prefixed is a connection of which some bytes were read before.
+type prefixed struct {
+	net.Conn
+	first []byte
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.first) > 0 {
+		n := copy(b, p.first)
+		if p.first = p.first[n:]; len(p.first) == 0 {
+			p.first = nil
+		}
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}
+
+// Handover is a net.Listener of connections that were taken off loops.
+type Handover struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+// NewHandover makes a Handover that says it listens on an address.
+func NewHandover(addr net.Addr) *Handover {
+	return &Handover{addr: addr, conns: make(chan net.Conn, 1024), done: make(chan struct{})}
+}
+
+// Give hands a connection over. It never blocks: if nobody takes connections
+// any more, or too few of them, the connection is closed.
+func (h *Handover) Give(c net.Conn) {
+	select {
+	case h.conns <- c:
+	default:
+		_ = c.Close()
+	}
+}
+
+// Accept implements net.Listener.
+func (h *Handover) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (h *Handover) Close() error {
+	h.once.Do(func() { close(h.done) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (h *Handover) Addr() net.Addr { return h.addr }

@@ -1,0 +1,312 @@
+package park
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Supported reports whether loops work on this system.
+const Supported = true
+
+// Loop serves connections on one goroutine.
+type Loop struct {
+	epoll, wakeup int
+	listener      int // -1 when no longer accepting
+	handler       Handler
+
+	// owned by the loop's goroutine
+	conns   []*Conn // by file descriptor
+	n       int
+	turns   []Task // work that is not done yet
+	events  [512]unix.EpollEvent
+	scratch [64 << 10]byte
+	swept   int    // where the sweep for connections that are due stands
+	now     uint32 // ticks since the loop began, from 1
+	ticked  time.Time
+	began   time.Time
+	circle  int // ticks that one sweep over all connections takes
+
+	// mu guards what others give the loop. It is held for a few words only.
+	mu       sync.Mutex
+	posted   []Task
+	spare    []Task
+	sleeping atomic.Bool
+	stopping atomic.Bool
+	open     atomic.Int64
+	done     chan struct{}
+}
+
+// NewLoop makes a loop that accepts from a listener, which it shares with other
+// loops. What connections are due for is noticed within precision, but no
+// sooner than a tick. The handler is set once, before Run.
+func NewLoop(l *Listener, precision time.Duration) (*Loop, error) {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	ev, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		_ = unix.Close(ep)
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	p := &Loop{epoll: ep, wakeup: ev, listener: l.fd, done: make(chan struct{}),
+		began: time.Now(), circle: max(1, int(precision/TickEvery))}
+	err = errors.Join(p.ctl(unix.EPOLL_CTL_ADD, ev, unix.EPOLLIN), p.ctl(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE))
+	if err != nil {
+		_ = unix.Close(ep)
+		_ = unix.Close(ev)
+		return nil, err
+	}
+	return p, nil
+}
+
+// Handle sets the handler.
+func (p *Loop) Handle(h Handler) { p.handler = h }
+
+// Conns is the number of connections on the loop.
+func (p *Loop) Conns() int { return int(p.open.Load()) }
+
+func (p *Loop) ctl(op, fd int, events uint32) error {
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})) //nolint:gosec // descriptors are small
+}
+
+// Post gives the loop a task. It may be called from anywhere and never blocks.
+// A task may be posted again only after its last Turn.
+func (p *Loop) Post(t Task) {
+	p.mu.Lock()
+	p.posted = append(p.posted, t)
+	p.mu.Unlock()
+	if p.sleeping.Load() {
+		p.wake()
+	}
+}
+
+func (p *Loop) wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(p.wakeup, one[:]) // full means awake
+}
+
+// Stop makes Run return after it closed all connections, and waits for it.
+func (p *Loop) Stop() {
+	p.stopping.Store(true)
+	p.wake()
+	<-p.done
+}
+
+type stopAccepting struct{ p *Loop }
+
+func (s stopAccepting) Turn() bool {
+	if s.p.listener >= 0 {
+		_ = s.p.ctl(unix.EPOLL_CTL_DEL, s.p.listener, 0)
+		s.p.listener = -1
+	}
+	return false
+}
+
+// StopAccepting ends taking new connections.
+func (p *Loop) StopAccepting() { p.Post(stopAccepting{p}) }
+
+// Run serves until Stop.
+func (p *Loop) Run() {
+	defer close(p.done)
+	for !p.stopping.Load() {
+		p.collect()
+		wait := 0
+		if len(p.turns) == 0 {
+			wait = p.sleep()
+		}
+		n := p.wait(wait)
+		p.sleeping.Store(false)
+		for i := range p.events[:n] {
+			p.serve(&p.events[i])
+		}
+		p.collect()
+		p.takeTurns()
+		p.tick()
+	}
+	for _, c := range p.conns {
+		if c != nil {
+			c.Close()
+		}
+	}
+	_ = unix.Close(p.epoll)
+	_ = unix.Close(p.wakeup)
+}
+
+// sleep announces that the loop is about to wait, and says how long it may, in
+// milliseconds. What is posted after it wakes the loop.
+func (p *Loop) sleep() int {
+	p.sleeping.Store(true)
+	p.mu.Lock()
+	work := len(p.posted) > 0
+	p.mu.Unlock()
+	switch {
+	case work || p.stopping.Load():
+		return 0
+	case p.n == 0:
+		return -1
+	}
+	return int(TickEvery / time.Millisecond)
+}
+
+func (p *Loop) wait(ms int) int {
+	var n uintptr
+	var e syscall.Errno
+	ptr := eventsPointer(&p.events)
+	if ms == 0 {
+		n, _, e = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), ptr, uintptr(len(p.events)), 0, 0, 0)
+	} else {
+		n, _, e = syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), ptr, uintptr(len(p.events)), uintptr(ms), 0, 0)
+	}
+	if e != 0 {
+		return 0 // EINTR
+	}
+	return int(n) //nolint:gosec // at most len(p.events)
+}
+
+// collect takes what was posted.
+func (p *Loop) collect() {
+	p.mu.Lock()
+	got := p.posted
+	p.posted = p.spare[:0]
+	p.mu.Unlock()
+	p.turns = append(p.turns, got...)
+	clear(got)
+	p.spare = got
+}
+
+// takeTurns gives each task a turn.
+func (p *Loop) takeTurns() {
+	turns := p.turns
+	keep := 0
+	for _, t := range turns {
+		if t.Turn() {
+			turns[keep] = t
+			keep++
+		}
+	}
+	clear(turns[keep:])
+	p.turns = turns[:keep]
+}
+
+func (p *Loop) tick() {
+	if p.n == 0 {
+		return
+	}
+	now := time.Now()
+	if now.Sub(p.ticked) < TickEvery {
+		return
+	}
+	p.ticked = now
+	p.now = p.ticksAt(now)
+	step := (len(p.conns) + p.circle - 1) / p.circle
+	for range step {
+		if p.swept >= len(p.conns) {
+			p.swept = 0
+		}
+		if c := p.conns[p.swept]; c != nil && c.due != 0 && c.due <= p.now {
+			c.due = 0
+			p.handler.Due(c)
+		}
+		p.swept++
+	}
+}
+
+func (p *Loop) ticksAt(t time.Time) uint32 { return uint32(t.Sub(p.began)/TickEvery) + 1 } //nolint:gosec // thirty years
+
+func (p *Loop) serve(e *unix.EpollEvent) {
+	fd := int(e.Fd)
+	switch fd {
+	case p.wakeup:
+		var b [8]byte
+		_, _ = unix.Read(fd, b[:])
+		return
+	case p.listener:
+		p.accept()
+		return
+	}
+	if fd >= len(p.conns) || p.conns[fd] == nil {
+		return // closed earlier in this round
+	}
+	c := p.conns[fd]
+	if e.Events&unix.EPOLLOUT != 0 && !c.resume() {
+		return
+	}
+	if p.conns[fd] == c && e.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		p.handler.Readable(c)
+	}
+}
+
+// accept takes the connections that are waiting, but not so many that those
+// who are served already notice.
+func (p *Loop) accept() {
+	for range 64 {
+		fd, _, err := unix.Accept4(p.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		if err != nil {
+			return // EAGAIN, or gone already, or out of descriptors: level-triggered, so it comes again
+		}
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		p.add(fd)
+	}
+}
+
+func (p *Loop) add(fd int) {
+	c := &Conn{loop: p, fd: int32(fd)} //nolint:gosec // descriptors are small
+	if p.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN|unix.EPOLLRDHUP) != nil {
+		_ = unix.Close(fd)
+		return
+	}
+	for fd >= len(p.conns) {
+		p.conns = append(p.conns, make([]*Conn, max(64, len(p.conns)/4))...)
+	}
+	p.conns[fd] = c
+	p.n++
+	p.open.Add(1)
+	p.handler.Opened(c)
+}
+
+// Listener is a listening socket for loops.
+type Listener struct {
+	fd   int
+	addr net.Addr
+}
+
+// Listen takes over a TCP listener, which must not be used any more.
+func Listen(l *net.TCPListener) (*Listener, error) {
+	f, err := l.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	addr := l.Addr()
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	// Accepted sockets inherit these. The kernel's backlog is kept small, so
+	// that what waits for a slow reader waits in the log, where it is fresh.
+	err = errors.Join(unix.SetNonblock(fd, true),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 30),
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10),
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3),
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 64<<10))
+	return &Listener{fd, addr}, err
+}
+
+// Addr is the listener's address.
+func (l *Listener) Addr() net.Addr { return l.addr }
+
+// Close closes the listening socket; loops must have stopped accepting.
+func (l *Listener) Close() error { return unix.Close(l.fd) }
