@@ -1,0 +1,194 @@
+package disklog
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"twohop"
+)
+
+// item is something for the committer to do.
+type item struct {
+	kind itemKind
+	name string
+	add  *twohop.Append // itemAppend
+	spec *twohop.Spec   // itemCreate
+	id   uint64         // itemTrim: of the channel
+	used int64          // itemTouch: when
+	due  due            // itemLook
+	keys []due          // itemForget
+
+	done  func(*result) // may be nil
+	ended atomic.Bool   // done was called
+}
+
+// result is the answer to an item.
+type result struct {
+	ack  twohop.Ack
+	info twohop.Info // of a creation
+	err  error
+}
+
+type itemKind uint8
+
+const (
+	itemAppend itemKind = iota
+	itemCreate
+	itemDelete
+	itemTouch  // persist that a channel was read
+	itemTrim   // remove from the disk what is below the start
+	itemLook   // see whether a channel expired or has records that are too old
+	itemForget // remove idempotency keys whose window is over
+)
+
+// client reports whether the item was asked for by a client.
+func (it *item) client() bool { return it.kind <= itemDelete }
+
+// finish answers the item unless that was done before.
+func (it *item) finish(r *result) {
+	if it.done != nil && it.ended.CompareAndSwap(false, true) {
+		it.done(r)
+	}
+}
+
+func (it *item) size() int {
+	n := 256
+	if it.add != nil {
+		n += len(it.add.Data) + 4*len(it.add.Ends)
+	}
+	if it.spec != nil {
+		n += len(it.spec.Data) + 4*len(it.spec.Ends)
+	}
+	return n
+}
+
+const (
+	groupBytes = 4 << 20   // from here on the rest waits for the next group
+	queueBytes = 256 << 20 // from here on appends are refused
+)
+
+// queue is what waits for the committer, in order.
+type queue struct {
+	wake chan struct{} // has a token when there may be something to do
+
+	mu struct {
+		sync.Mutex
+		items  []*item
+		bytes  int
+		flight []*item // what the committer is at work on
+		refuse error   // given to new items of clients
+		closed bool
+	}
+}
+
+// add queues an item, or says why it is refused.
+func (q *queue) add(it *item) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.mu.closed:
+		return closing(it.name)
+	case q.mu.refuse != nil && it.client():
+		return q.mu.refuse
+	case q.mu.bytes > queueBytes && it.client():
+		return &twohop.Error{Code: twohop.CodeUnavailable, Channel: it.name, Message: "more is published than the disk can take",
+			Hint: "slow down and try again"}
+	}
+	q.mu.items = append(q.mu.items, it)
+	q.mu.bytes += it.size()
+	q.signal()
+	return nil
+}
+
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for the next group of items; nil is the end.
+func (q *queue) take() []*item {
+	for {
+		if g, closed := q.tryTake(); g != nil || closed {
+			return g
+		}
+		<-q.wake
+	}
+}
+
+func (q *queue) tryTake() (g []*item, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, size := 0, 0
+	for n < len(q.mu.items) && size < groupBytes {
+		size += q.mu.items[n].size()
+		n++
+	}
+	g = q.mu.items[:n:n]
+	q.mu.items = q.mu.items[n:]
+	if len(q.mu.items) == 0 {
+		q.mu.items = nil
+	}
+	q.mu.bytes -= size
+	if n == 0 {
+		g = nil
+	}
+	q.mu.flight = g
+	return g, q.mu.closed && n == 0
+}
+
+// landed tells that the group taken last was dealt with, but for the items that
+// are to come first in the next one.
+func (q *queue) landed(rest []*item) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.flight = nil
+	if len(rest) > 0 {
+		q.mu.items = append(rest, q.mu.items...)
+		for _, it := range rest {
+			q.mu.bytes += it.size()
+		}
+	}
+}
+
+// refuse turns clients' items away with an error, or lets them in again if that
+// is nil. It returns those of clients that are in flight and those that were
+// still waiting; the latter are no longer queued.
+func (q *queue) refuse(err error) (flight, waiting []*item) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.refuse = err
+	if err == nil {
+		return nil, nil
+	}
+	for _, it := range q.mu.flight {
+		if it.client() {
+			flight = append(flight, it)
+		}
+	}
+	var stay []*item
+	q.mu.bytes = 0
+	for _, it := range q.mu.items {
+		if it.client() {
+			waiting = append(waiting, it)
+		} else {
+			stay = append(stay, it)
+			q.mu.bytes += it.size()
+		}
+	}
+	q.mu.items = stay
+	return flight, waiting
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.mu.closed = true
+	q.mu.Unlock()
+	q.signal()
+}
+
+func closing(channel string) error {
+	return &twohop.Error{Code: twohop.CodeUnavailable, Channel: channel, Message: "the server is stopping",
+		Hint: "try again, at another node if there is one"}
+}

@@ -1,0 +1,120 @@
+package disklog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// storeFormat is the version of the keyspace.
+const storeFormat = 1
+
+// errFatal is what Pebble would have ended the process for.
+type errFatal string
+
+func (e errFatal) Error() string { return string(e) }
+
+// openPebble opens the store; what Pebble calls fatal is an error.
+func (e *Engine) openPebble(o *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			fatal, ok := r.(errFatal)
+			if !ok {
+				panic(r)
+			}
+			err = fatal
+		}
+	}()
+	return pebble.Open(e.dir, o)
+}
+
+// startRun counts the runs of the engine and finds out how the last one ended.
+func (e *Engine) startRun() error {
+	value, closer, err := e.db.Get(runKey)
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		d := decoder{b: value}
+		format, run, clean, unclean := d.uint(), d.uint(), d.bool(), d.uint()
+		if err := errors.Join(d.err(), closer.Close()); err != nil {
+			return err
+		}
+		if format != storeFormat {
+			return fmt.Errorf("disklog: the store has format %d, this program knows %d", format, storeFormat)
+		}
+		e.runID, e.lastUnclean = run, unclean
+		if !clean {
+			e.lastUnclean = run
+			e.opts.Logger.Warn("the store was not closed in good order; what was not synced may be lost", slog.Uint64("run", run))
+		}
+	}
+	e.runID++
+	value, closer, err = e.db.Get(epochKey)
+	if err == nil {
+		e.lastEpoch, _ = binary.Uvarint(value)
+		err = closer.Close()
+	}
+	if err != nil && !errors.Is(err, pebble.ErrNotFound) {
+		return err
+	}
+	return e.saveRun(false)
+}
+
+// endRun notes that all was synced and closed in good order.
+func (e *Engine) endRun() error {
+	if err := e.guard.trouble(); err != nil {
+		return err
+	}
+	return e.saveRun(true)
+}
+
+func (e *Engine) saveRun(clean bool) error {
+	v := make(encoder, 0, 24)
+	v.uint(storeFormat)
+	v.uint(e.runID)
+	v.bool(clean)
+	v.uint(e.lastUnclean)
+	return e.db.Set(runKey, v, pebble.Sync)
+}
+
+// storeLogger passes Pebble's log on.
+type storeLogger struct{ e *Engine }
+
+func (l storeLogger) Infof(format string, args ...any) {
+	l.e.opts.Logger.Debug("store: " + fmt.Sprintf(format, args...))
+}
+
+func (l storeLogger) Errorf(format string, args ...any) {
+	l.e.opts.Logger.Error("store: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf must not return. The guard keeps failures of the disk away, so this is
+// a fault in the store's own logic or files: the engine can only stop writing.
+func (l storeLogger) Fatalf(format string, args ...any) {
+	err := errFatal(fmt.Sprintf(format, args...))
+	if !l.e.guard.isArmed() {
+		panic(err)
+	}
+	l.e.opts.Logger.Error("store: "+err.Error(), slog.Bool("fatal", true))
+	l.e.guard.breakDown(err)
+	select {} // whoever came here holds locks of the store
+}
+
+func (e *Engine) listener() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			e.opts.Logger.Error("store: background work failed", slog.Any("error", err))
+		},
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			e.opts.Logger.Error("store: " + info.String())
+		},
+		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+			e.opts.Logger.Warn("store: writes wait for compaction", slog.String("reason", info.Reason))
+		},
+	}
+}

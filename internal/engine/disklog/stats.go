@@ -1,0 +1,55 @@
+package disklog
+
+import (
+	"sync/atomic"
+)
+
+// Stats are counts since the engine was opened, and how things are now.
+type Stats struct {
+	Groups       uint64 // commits
+	Syncs        uint64 // commits and intervals that waited for the disk
+	Items        uint64 // appends, creations, deletions and the like in all groups
+	Appends      uint64
+	AppendBytes  uint64 // of records
+	Channels     int    // whose state is in memory
+	DiskBytes    uint64 // that the store takes
+	Compactions  int64
+	WALBytes     uint64
+	MemTableSize uint64
+}
+
+type counters struct {
+	groups, syncs, items, appends, bytes atomic.Uint64
+}
+
+func (c *counters) group(g *group, items []*item) {
+	c.items.Add(uint64(len(items)))
+	if g.batch.Empty() {
+		return
+	}
+	c.groups.Add(1)
+	if g.sync {
+		c.syncs.Add(1)
+	}
+	for _, it := range items {
+		if it.kind == itemAppend {
+			c.appends.Add(1)
+			c.bytes.Add(uint64(len(it.add.Data)))
+		}
+	}
+}
+
+// Stats tells how much the engine did.
+func (e *Engine) Stats() Stats {
+	s := Stats{
+		Groups: e.stats.groups.Load(), Syncs: e.stats.syncs.Load(), Items: e.stats.items.Load(),
+		Appends: e.stats.appends.Load(), AppendBytes: e.stats.bytes.Load(), Channels: e.cache.len(),
+	}
+	if e.begin("") != nil {
+		return s
+	}
+	defer e.ops.Done()
+	m := e.db.Metrics()
+	s.DiskBytes, s.Compactions, s.WALBytes, s.MemTableSize = m.DiskSpaceUsage(), m.Compact.Count, m.WAL.Size, m.MemTable.Size
+	return s
+}

@@ -1,0 +1,223 @@
+package disklog
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"twohop"
+)
+
+const (
+	sweepItems = 512         // due entries that are dealt with at a time
+	sweepRetry = time.Second // until entries that could not be dealt with are tried again
+	cacheAge   = time.Minute // one generation of the cache
+)
+
+// sweeper sleeps until the next entry of the due indexes.
+type sweeper struct {
+	woken chan struct{}
+
+	mu struct {
+		sync.Mutex
+		next int64 // when it wakes by itself, Unix microseconds
+	}
+}
+
+// wakeAt has the sweeper look at the due indexes at a time, or before.
+func (s *sweeper) wakeAt(due int64) {
+	s.mu.Lock()
+	earlier := due < s.mu.next
+	if earlier {
+		s.mu.next = due
+	}
+	s.mu.Unlock()
+	if !earlier {
+		return
+	}
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// sleepTime is how long the sweeper may sleep.
+func (s *sweeper) sleepTime() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.next == math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return max(0, time.Until(time.UnixMicro(s.mu.next)))
+}
+
+func (s *sweeper) set(next int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.next = next
+}
+
+// sweepLoop deals with what is due and ages the cache.
+func (e *Engine) sweepLoop() {
+	age := time.NewTicker(cacheAge)
+	defer age.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-e.stop:
+			return
+		case <-age.C:
+			e.cache.age()
+			continue
+		case <-e.sweeper.woken:
+		case <-timer.C:
+			e.sweeper.set(math.MaxInt64) // before looking: what comes due meanwhile wakes
+			next, err := e.sweep()
+			if err != nil {
+				e.opts.Logger.Error("the sweep failed", slog.Any("error", err))
+				next = time.Now().Add(sweepRetry).UnixMicro()
+			}
+			e.sweeper.wakeAt(next)
+		}
+		timer.Reset(e.sweeper.sleepTime())
+	}
+}
+
+// sweep deals with all that is due and returns when the next thing will be.
+func (e *Engine) sweep() (next int64, err error) {
+	next = math.MaxInt64
+	for _, kind := range []byte{kindDue, kindKeyDue} {
+		for {
+			found, later, err := e.dueBefore(kind, time.Now().UnixMicro())
+			if err != nil {
+				return 0, err
+			}
+			if len(found) == 0 {
+				next = min(next, later)
+				break
+			}
+			if !e.dealWith(kind, found) {
+				next = min(next, time.Now().Add(sweepRetry).UnixMicro())
+				break
+			}
+		}
+	}
+	return next, nil
+}
+
+// dueBefore reads what is due from an index, and when the first entry is that
+// is not.
+func (e *Engine) dueBefore(kind byte, now int64) (found []dueName, next int64, err error) {
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	if err != nil {
+		return nil, 0, err
+	}
+	next = math.MaxInt64
+	for ok := it.First(); ok && len(found) < sweepItems; ok = it.Next() {
+		d := parseDue(it.Key())
+		if d.at > now {
+			next = d.at
+			break
+		}
+		found = append(found, dueName{d, string(it.Value())})
+	}
+	return found, next, it.Close()
+}
+
+// dueName is an entry of a due index with its value.
+type dueName struct {
+	due
+	name string
+}
+
+// dealWith has the committer deal with due entries. It reports whether it did.
+func (e *Engine) dealWith(kind byte, found []dueName) bool {
+	ended := make(chan struct{})
+	done := func(*result) { close(ended) }
+	if kind == kindKeyDue {
+		keys := make([]due, len(found))
+		for i, f := range found {
+			keys[i] = f.due
+		}
+		return e.queue.add(&item{kind: itemForget, keys: keys, done: done}) == nil && e.ended(ended)
+	}
+	for i, f := range found {
+		it := &item{kind: itemLook, name: f.name, due: f.due}
+		if i == len(found)-1 {
+			it.done = done
+		}
+		if e.queue.add(it) != nil {
+			return false
+		}
+	}
+	return e.ended(ended)
+}
+
+func (e *Engine) ended(ended <-chan struct{}) bool {
+	select {
+	case <-ended:
+		return true
+	case <-e.stop:
+		return false
+	}
+}
+
+// List implements engine.Engine.
+func (e *Engine) List(ctx context.Context, glob, after string, n int) (names []string, err error) {
+	if err := e.begin(""); err != nil {
+		return nil, err
+	}
+	defer e.ops.Done()
+	prefix := glob
+	if i := strings.IndexAny(glob, `*?[\`); i >= 0 {
+		prefix = glob[:i]
+	}
+	// A glob like a/** matches a, too.
+	prefix = strings.TrimSuffix(prefix, "/")
+	from := prefix
+	if after >= prefix {
+		from = after + "\x00"
+	}
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: channelKey(from), UpperBound: []byte{kindChannel + 1}})
+	if err != nil {
+		return nil, readFailed("", err)
+	}
+	now := time.Now()
+	for ok := it.First(); ok && len(names) < n && ctx.Err() == nil; ok = it.Next() {
+		name := string(it.Key()[1:])
+		if !strings.HasPrefix(name, prefix) {
+			break
+		}
+		if twohop.Match(glob, name) && e.listed(name, it.Value(), now) {
+			names = append(names, name)
+		}
+	}
+	if err := it.Close(); err != nil {
+		return nil, readFailed("", err)
+	}
+	return names, ctx.Err()
+}
+
+// listed reports whether readers see a channel that is in the store.
+func (e *Engine) listed(name string, value []byte, now time.Time) bool {
+	ch, used, ok := e.cache.peek(name)
+	if !ok {
+		var err error
+		if ch, err = decodeChannel(name, value); err != nil {
+			return false
+		}
+		if ch.TTL > 0 { // its last append counts
+			if ch, used, err = e.cache.get(name); err != nil {
+				return false
+			}
+		}
+	}
+	_, err := ch.seen(name, used, now)
+	return err == nil
+}
