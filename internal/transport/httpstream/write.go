@@ -79,52 +79,68 @@ func badHeader(name, value, want string) error {
 
 func isTrue(s string) bool { return strings.EqualFold(s, "true") }
 
-// append answers a POST.
-func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) error {
-	a := &twohop.Append{Channel: name, ContentType: r.Header.Get("Content-Type"), Close: isTrue(r.Header.Get("Stream-Closed"))}
-	if err := conditions(a, r.Header); err != nil {
-		return err
-	}
-	body, err := h.body(w, r)
-	if err != nil {
-		return err
-	}
+// newAppend makes the append that a POST asks for.
+func (h *Handler) newAppend(name, contentType string, hd http.Header, body []byte) (*twohop.Append, error) {
+	a := &twohop.Append{Channel: name, ContentType: contentType, Close: isTrue(hd.Get("Stream-Closed"))}
 	if len(body) == 0 && !a.Close {
-		return &twohop.Error{Code: twohop.CodeEmptyBody, Channel: name, Message: "the body is empty",
+		return a, &twohop.Error{Code: twohop.CodeEmptyBody, Channel: name, Message: "the body is empty",
 			Hint: "send the records as the body, or Stream-Closed: true to close the channel"}
 	}
-	if len(body) > 0 {
-		if err := twohop.CheckContentType(a.ContentType); err != nil {
-			return err
+	if err := conditions(a, hd); err != nil {
+		return a, err
+	}
+	if len(body) > 0 && contentType != "application/json" {
+		if err := twohop.CheckContentType(contentType); err != nil {
+			return a, err
 		}
 	}
-	recs, err := records(body, a.ContentType, r.Header)
-	if err == nil && len(body) > 0 && len(recs.Ends) == 0 {
-		err = &twohop.Error{Code: twohop.CodeEmptyBody, Channel: name, Message: "the array is empty", Hint: "send at least one record"}
-	}
+	recs, err := records(body, contentType, hd)
 	if err != nil {
-		return h.mismatchOr(r, a, err)
+		return a, err
+	}
+	if len(body) > 0 && len(recs.Ends) == 0 {
+		return a, &twohop.Error{Code: twohop.CodeEmptyBody, Channel: name, Message: "the array is empty", Hint: "send at least one record"}
 	}
 	a.Data, a.Ends = recs.Data, recs.Ends
 	if rule := h.opts.Rules.For(name); rule.Create {
 		a.Create = h.ruled(&twohop.Spec{ContentType: a.ContentType}, &rule)
+	}
+	return a, nil
+}
+
+// append answers a POST.
+func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) error {
+	body, err := h.body(w, r)
+	if err != nil {
+		return err
+	}
+	a, err := h.newAppend(name, r.Header.Get("Content-Type"), r.Header, body)
+	if err != nil {
+		return h.mismatchOr(r, a, err)
 	}
 	ack, err := h.hub.Append(r.Context(), a)
 	if err != nil {
 		return err
 	}
 	h.acknowledge(w.Header(), a, ack)
-	code := http.StatusNoContent
-	if a.Producer != nil && !ack.Duplicate && len(a.Ends) > 0 {
-		code = http.StatusOK
-	}
-	w.WriteHeader(code)
+	w.WriteHeader(appendStatus(a, ack))
 	return nil
+}
+
+// appendStatus is 200 for new records of an idempotent producer (DS 5.2.1).
+func appendStatus(a *twohop.Append, ack twohop.Ack) int {
+	if a.Producer != nil && !ack.Duplicate && len(a.Ends) > 0 {
+		return http.StatusOK
+	}
+	return http.StatusNoContent
 }
 
 // mismatchOr prefers to tell that the channel keeps something else than JSON
 // over what is wrong with the JSON.
 func (h *Handler) mismatchOr(r *http.Request, a *twohop.Append, err error) error {
+	if e := h.asError(r, err); e.Code != twohop.CodeInvalidJSON {
+		return err
+	}
 	info, e := h.hub.Info(r.Context(), a.Channel)
 	if e != nil {
 		if te := h.asError(r, e); te.Code == twohop.CodeNotFound && !h.opts.Rules.For(a.Channel).Create {
