@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"twohop/internal/engine/disklog"
 )
 
 // metrics are the server's, in a registry of its own. What others count is read
@@ -38,6 +40,9 @@ func newMetrics(p *parts) *metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		info, m.publishTime, &collector{parts: p, requests: &m.requests},
 	)
+	if e, ok := p.engine.(*disklog.Engine); ok {
+		m.registry.MustRegister(diskCollector{e})
+	}
 	return m
 }
 
@@ -95,5 +100,47 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 				counter(requestsDesc, n, routeNames[r], strconv.Itoa(status))
 			}
 		}
+	}
+}
+
+// diskCollector reads what the disk engine counts.
+type diskCollector struct{ engine *disklog.Engine }
+
+var (
+	diskGroupsDesc      = prometheus.NewDesc("twohop_disk_commits_total", "Commits to the store; each takes all appends that waited.", nil, nil)
+	diskSyncsDesc       = prometheus.NewDesc("twohop_disk_syncs_total", "Commits and intervals that waited for the disk.", nil, nil)
+	diskAppendsDesc     = prometheus.NewDesc("twohop_disk_appends_total", "Appends committed.", nil, nil)
+	diskAppendBytesDesc = prometheus.NewDesc("twohop_disk_append_bytes_total", "Bytes of records committed.", nil, nil)
+	diskChannelsDesc    = prometheus.NewDesc("twohop_disk_channels_loaded", "Channels whose state is in memory.", nil, nil)
+	diskBytesDesc       = prometheus.NewDesc("twohop_disk_bytes", "Disk space that the store takes.", nil, nil)
+	diskCompactionsDesc = prometheus.NewDesc("twohop_disk_compactions_total", "Compactions of the store.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (diskCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		diskGroupsDesc, diskSyncsDesc, diskAppendsDesc, diskAppendBytesDesc, diskChannelsDesc, diskBytesDesc, diskCompactionsDesc,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c diskCollector) Collect(out chan<- prometheus.Metric) {
+	s := c.engine.Stats()
+	for _, m := range []struct {
+		desc *prometheus.Desc
+		kind prometheus.ValueType
+		n    float64
+	}{
+		{diskGroupsDesc, prometheus.CounterValue, float64(s.Groups)},
+		{diskSyncsDesc, prometheus.CounterValue, float64(s.Syncs)},
+		{diskAppendsDesc, prometheus.CounterValue, float64(s.Appends)},
+		{diskAppendBytesDesc, prometheus.CounterValue, float64(s.AppendBytes)},
+		{diskChannelsDesc, prometheus.GaugeValue, float64(s.Channels)},
+		{diskBytesDesc, prometheus.GaugeValue, float64(s.DiskBytes)},
+		{diskCompactionsDesc, prometheus.CounterValue, float64(s.Compactions)},
+	} {
+		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.n)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"twohop"
 	"twohop/internal/config"
 	"twohop/internal/engine"
+	"twohop/internal/engine/disklog"
 	"twohop/internal/engine/memlog"
 	"twohop/internal/hub"
 	"twohop/internal/subscription"
@@ -66,8 +67,16 @@ func assemble(c *config.Config, log *slog.Logger) (*parts, error) {
 }
 
 // openEngine is the one switch that knows every engine.
-func openEngine(c *config.Config, _ *slog.Logger) (engine.Engine, error) {
+func openEngine(c *config.Config, log *slog.Logger) (engine.Engine, error) {
 	switch c.Engine {
+	case "disk":
+		return disklog.Open(c.Data, disklog.Options{
+			Logger:            log.With("component", "disklog"),
+			SyncInterval:      c.Disk.SyncInterval,
+			CacheBytes:        c.Disk.CacheBytes,
+			ReserveBytes:      uint64(c.Disk.ReserveBytes), //nolint:gosec // validated: not negative
+			IdempotencyWindow: c.IdempotencyWindow,
+		})
 	case "memory":
 		return memlog.Open(memlog.Options{
 			MaxBytes:          uint64(c.Memory.MaxBytes), //nolint:gosec // validated: not negative

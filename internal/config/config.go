@@ -62,8 +62,8 @@ type Limits struct {
 // Disk sets the disk engine.
 type Disk struct {
 	SyncInterval time.Duration `yaml:"sync_interval" default:"100ms" min:"1ms" max:"1m" doc:"Time within which appends of channels with sync: interval are on disk."`
-	ReserveBytes int64         `yaml:"reserve_bytes" default:"64MiB" unit:"bytes" min:"0" max:"1TiB" doc:"Free space below which publishes are refused with storage_full, so that the store itself never runs out of room."`
-	CacheBytes   int64         `yaml:"cache_bytes" default:"64MiB" unit:"bytes" min:"1MiB" max:"1TiB" doc:"Cache for reads of old records."`
+	ReserveBytes int64         `yaml:"reserve_bytes" default:"0" unit:"bytes" min:"0" max:"1TiB" doc:"Free space below which publishes are refused with storage_full, so that the store itself never runs out of room. 0 is 64MiB, or a sixteenth of a small disk."`
+	CacheBytes   int64         `yaml:"cache_bytes" default:"32MiB" unit:"bytes" min:"1MiB" max:"1TiB" doc:"Cache for reads of old records."`
 }
 
 // Memory sets the memory engine.
