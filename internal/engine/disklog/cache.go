@@ -2,13 +2,14 @@ package disklog
 
 import (
 	"sync"
+	"time"
 )
 
 // cache holds the channels that were used lately, and all that the committer is
 // at work on: those are pinned, so that nobody loads from the store what is
 // written there but not yet committed. Loading is done by one goroutine for all
 // that want the channel. There are two generations: what was not used in one is
-// dropped at the end of the next.
+// dropped at the end of the next, once its last use is persisted.
 type cache struct {
 	limit int // of entries in the young generation
 	load  func(name string) (*channel, int64, error)
@@ -16,6 +17,7 @@ type cache struct {
 	mu struct {
 		sync.Mutex
 		young, old map[string]*entry
+		unsaved    []string // see there
 	}
 }
 
@@ -28,8 +30,6 @@ type entry struct {
 	used int64    // when it was last used, Unix microseconds
 	err  error
 	pins int
-
-	keeping bool // the committer is to persist the last use
 }
 
 func newCache(limit int, load func(string) (*channel, int64, error)) *cache {
@@ -52,7 +52,7 @@ func (c *cache) pin(name string) (*entry, error) {
 		c.mu.Unlock()
 		ch, used, err := c.load(name)
 		c.mu.Lock()
-		e.ch, e.used, e.err = ch, max(e.used, used), err
+		e.ch, e.used, e.err = ch, used, err
 		c.mu.Unlock()
 		close(e.ready)
 	}
@@ -122,30 +122,45 @@ func (c *cache) publish(e *entry, ch *channel, used int64) {
 	e.ch, e.used = ch, max(e.used, used)
 }
 
-// touch marks a channel as used, and reports whether that is to be persisted.
+// touch marks a channel as used. It reports false if it is not in the cache.
 func (c *cache) touch(name string, now int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.findLocked(name)
 	if e == nil {
-		return true
-	}
-	e.used = max(e.used, now)
-	if e.ch == nil || e.ch.TTL == 0 || e.keeping || now-e.ch.persistedUse() < e.ch.slack().Microseconds() {
 		return false
 	}
-	e.keeping = true
+	select {
+	case <-e.ready:
+	default:
+		return false
+	}
+	if e.ch != nil && !e.ch.expired(e.used, time.UnixMicro(now)) {
+		e.used = max(e.used, now)
+	}
 	return true
 }
 
-// touchKept tells that the last use of a channel is being persisted, and which
-// it is.
-func (c *cache) touchKept(e *entry) int64 {
+// unsaved names channels whose last use is not persisted: those that would have
+// been dropped but for that, or all.
+func (c *cache) unsaved(all bool) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e.keeping = false
-	return e.used
+	names := c.mu.unsaved
+	c.mu.unsaved = nil
+	if all {
+		for _, gen := range []map[string]*entry{c.mu.young, c.mu.old} {
+			for name, e := range gen {
+				if e.unsaved() {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
 }
+
+func (e *entry) unsaved() bool { return e.ch != nil && e.ch.TTL > 0 && e.used > e.ch.persistedUse() }
 
 // age drops what was not used since the last but one time.
 func (c *cache) age() {
@@ -180,11 +195,15 @@ func (c *cache) addLocked(e *entry) {
 }
 
 func (c *cache) ageLocked() {
-	pinned := map[string]*entry{}
+	stay := map[string]*entry{}
 	for name, e := range c.mu.old {
-		if e.pins > 0 {
-			pinned[name] = e
+		unsaved := e.unsaved()
+		if unsaved {
+			c.mu.unsaved = append(c.mu.unsaved, name)
+		}
+		if unsaved || e.pins > 0 {
+			stay[name] = e
 		}
 	}
-	c.mu.old, c.mu.young = c.mu.young, pinned
+	c.mu.old, c.mu.young = c.mu.young, stay
 }

@@ -61,9 +61,6 @@ func (ch *channel) level() twohop.Level {
 // persistedUse is the last use of the channel that is known after a restart.
 func (ch *channel) persistedUse() int64 { return max(ch.used, ch.time) }
 
-// slack is how much later than persisted the last use may have been.
-func (ch *channel) slack() time.Duration { return ch.TTL / 8 }
-
 func (ch *channel) expired(used int64, now time.Time) bool {
 	at := ch.Expiry(time.UnixMicro(used))
 	return !ch.Deleted && !at.IsZero() && !now.Before(at)
@@ -100,7 +97,7 @@ func (e *Engine) load(name string) (*channel, int64, error) {
 		err = e.loadTail(ch)
 	}
 	if err == nil {
-		err = e.applyRetention(ch, time.Now())
+		err = e.applyRetention(ch, time.Time{})
 	}
 	if err != nil {
 		return nil, 0, readFailed(name, err)
@@ -109,13 +106,13 @@ func (e *Engine) load(name string) (*channel, int64, error) {
 }
 
 // lastUse is the latest moment at which a channel that was loaded can have been
-// used. After an unclean end what was persisted may have been lost, too.
+// used. That is persisted when a channel leaves the cache and when the store is
+// closed; after an unclean end it is only known that it was before the restart.
 func (e *Engine) lastUse(ch *channel) int64 {
-	used := ch.persistedUse() + ch.slack().Microseconds()
 	if ch.run <= e.lastUnclean {
-		used = max(used, e.opened)
+		return max(ch.persistedUse(), e.uncleanUntil)
 	}
-	return used
+	return ch.persistedUse()
 }
 
 // loadTail finds the tail of a channel in its last stored batch.

@@ -20,7 +20,7 @@ type encoder []byte
 func (e *encoder) uint(v uint64)    { *e = binary.AppendUvarint(*e, v) }
 func (e *encoder) int(v int64)      { *e = binary.AppendVarint(*e, v) }
 func (e *encoder) string(s string)  { e.uint(uint64(len(s))); *e = append(*e, s...) }
-func (e *encoder) time(t time.Time) { e.int(unixNano(t)) }
+func (e *encoder) time(t time.Time) { e.int(t.Unix()); e.uint(uint64(t.Nanosecond())) } //nolint:gosec // not negative
 
 func (e *encoder) offset(o twohop.Offset) { e.uint(o.Epoch); e.uint(o.Pos) }
 
@@ -82,10 +82,8 @@ func (d *decoder) bool() bool            { return d.uint() != 0 }
 func (d *decoder) offset() twohop.Offset { return twohop.Offset{Epoch: d.uint(), Pos: d.uint()} }
 
 func (d *decoder) time() time.Time {
-	if n := d.int(); n != 0 {
-		return time.Unix(0, n).UTC()
-	}
-	return time.Time{}
+	sec := d.int()
+	return time.Unix(sec, int64(d.count0())).UTC()
 }
 
 func (d *decoder) err() error {
@@ -93,13 +91,6 @@ func (d *decoder) err() error {
 		return errCorrupt
 	}
 	return nil
-}
-
-func unixNano(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
 }
 
 // encode makes the stored form of a channel. The tail is not in it: the last

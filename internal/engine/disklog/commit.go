@@ -122,7 +122,7 @@ func (g *group) retain(w *work) {
 	}
 	ch := w.change()
 	before := ch.Start
-	if err := g.e.applyRetention(ch, g.now); err != nil {
+	if err := g.e.applyRetention(ch, time.Time{}); err != nil {
 		g.e.opts.Logger.Error("retention failed", slog.String("channel", ch.Name), slog.Any("error", err))
 		return
 	}

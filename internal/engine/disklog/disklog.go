@@ -97,9 +97,9 @@ type Engine struct {
 	space space
 	stats counters
 
-	runID       uint64 // of this run of the engine; 1 is the first
-	lastUnclean uint64 // the newest run that did not end in good order; 0 is none
-	opened      int64  // Unix microseconds
+	runID        uint64 // of this run of the engine; 1 is the first
+	lastUnclean  uint64 // the newest run that did not end in good order; 0 is none
+	uncleanUntil int64  // when the run after that began, Unix microseconds
 
 	// The committer's own.
 	sink      engine.Sink
@@ -127,7 +127,7 @@ var _ engine.Engine = (*Engine)(nil)
 func Open(dir string, opts Options) (*Engine, error) {
 	opts.setDefaults()
 	e := &Engine{
-		opts: opts, dir: dir, guard: newGuard(opts.FS), opened: time.Now().UnixMicro(),
+		opts: opts, dir: dir, guard: newGuard(opts.FS),
 		queue: &queue{wake: make(chan struct{}, 1)}, trimming: map[uint64]bool{},
 		dirty: make(chan struct{}, 1), stop: make(chan struct{}), unwatch: make(chan struct{}), watched: make(chan struct{}),
 	}
@@ -236,7 +236,7 @@ func (e *Engine) do(ctx context.Context, it *item) result {
 // Touch implements engine.Engine.
 func (e *Engine) Touch(name string) {
 	now := time.Now().UnixMicro()
-	if e.cache.touch(name, now) {
+	if !e.cache.touch(name, now) {
 		_ = e.queue.add(&item{kind: itemTouch, name: name, used: now}) // nobody waits for it
 	}
 }
@@ -262,6 +262,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.guard.notify() // from here on the watch kills what is stuck
+	e.saveUses(true)
 	e.queue.close()
 	close(e.stop)
 	err := e.closeStore()

@@ -2,16 +2,27 @@ package disklog
 
 import (
 	"time"
+
+	"twohop"
+	"twohop/internal/engine"
 )
 
-// touch persists that a channel was read.
+// touch persists when a channel was read last.
 func (g *group) touch(it *item) error {
-	w, ch, err := g.live(it.name)
-	if err != nil || ch == nil {
+	w, err := g.open(it.name)
+	if err != nil {
 		return err
 	}
-	w.used = max(w.used, it.used, g.e.cache.touchKept(w.entry))
-	if ch.TTL > 0 && w.used-ch.persistedUse() >= ch.slack().Microseconds() {
+	_, used := g.e.cache.read(w.entry)
+	ch := w.ch
+	if ch == w.was {
+		w.used = max(w.used, used)
+	}
+	if ch == nil || ch.Deleted || ch.expired(w.used, time.UnixMicro(it.used)) {
+		return nil
+	}
+	w.used = max(w.used, it.used)
+	if ch.TTL > 0 && w.used > ch.persistedUse() {
 		w.change().used = w.used
 		w.save, g.lazy = true, true
 	}
@@ -46,15 +57,18 @@ func (g *group) look(it *item) error {
 	if ch.Retention.Age == 0 || ch.Tail == ch.Start {
 		return nil
 	}
-	w.wrote = true // so that retention is applied after the commit
-	rest := ch.clone()
-	if err := g.e.applyRetention(rest, g.now); err != nil {
+	before := ch.Start
+	if err := g.e.applyRetention(ch, g.now); err != nil {
 		return readFailed(ch.Name, err)
 	}
+	if ch.Start > before {
+		g.tell(engine.Trimmed, ch, twohop.Batch{})
+		g.e.trimLater(ch)
+	}
 	switch {
-	case len(rest.marks) > 0:
-		g.lookAt(w, time.UnixMicro(rest.marks[0].time).Add(ch.Retention.Age))
-	case rest.Start < rest.Tail: // by records of this group
+	case len(ch.marks) > 0:
+		g.lookAt(w, time.UnixMicro(ch.marks[0].time).Add(ch.Retention.Age))
+	case ch.Start < ch.Tail: // by records of this group
 		g.lookAt(w, g.now.Add(ch.Retention.Age))
 	}
 	return nil

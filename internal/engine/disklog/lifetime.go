@@ -44,15 +44,11 @@ func (g *group) found(w *work, ch *channel, source *work, prefix []byte, spec *t
 		source.change().Refs++
 		source.save = true
 	}
-	bare := len(prefix) == 0 && len(spec.Ends) == 0
-	ch.Closed = bare && spec.Closed
 	g.install(w, ch)
 	if len(prefix) > 0 {
-		first := &twohop.Append{Data: prefix, Ends: []uint32{uint32(len(prefix))}} //nolint:gosec // a record is below 4 GiB
-		first.Close = spec.Closed && len(spec.Ends) == 0
-		g.apply(w, first, nil, &r.ack)
+		g.apply(w, &twohop.Append{Data: prefix, Ends: []uint32{uint32(len(prefix))}}, nil, &r.ack) //nolint:gosec // a record is below 4 GiB
 	}
-	if len(spec.Ends) > 0 {
+	if len(spec.Ends) > 0 || spec.Closed {
 		g.apply(w, &twohop.Append{Data: spec.Data, Ends: spec.Ends, Close: spec.Closed}, nil, &r.ack)
 	}
 	r.info, r.ack.Created = w.ch.Info(ch.level()), true

@@ -17,16 +17,18 @@ const (
 	trimBytes   = 64 << 10
 )
 
-// applyRetention moves the start of a channel up to what its retention keeps.
-// What is below it stays on the disk until a trim; after a restart the start is
-// found here again.
+// applyRetention moves the start of a channel up to what its retention keeps at
+// a time; at the zero time age does not count. What is below the start stays on
+// the disk until a trim. A start that follows from records and bytes is found
+// here again when the channel is loaded; one that follows from age is persisted
+// by look, which alone counts it.
 func (e *Engine) applyRetention(ch *channel, now time.Time) error {
 	r := ch.Retention
 	if r == (twohop.Retention{}) || ch.Deleted {
 		return nil
 	}
 	for ch.Start < ch.Tail {
-		mayGo := r.Age > 0 || r.Records > 0 && ch.Tail-ch.Start > r.Records || r.Bytes > 0 && ch.bytes-ch.startBytes > r.Bytes
+		mayGo := r.Age > 0 && !now.IsZero() || r.Records > 0 && ch.Tail-ch.Start > r.Records || r.Bytes > 0 && ch.bytes-ch.startBytes > r.Bytes
 		if !mayGo {
 			return nil
 		}
@@ -50,7 +52,7 @@ func (ch *channel) droppable(m mark, now time.Time) bool {
 	r := ch.Retention
 	return r.Records > 0 && ch.Tail-m.end >= r.Records ||
 		r.Bytes > 0 && ch.bytes-m.bytes >= r.Bytes ||
-		r.Age > 0 && !time.UnixMicro(m.time).Add(r.Age).After(now)
+		r.Age > 0 && !now.IsZero() && !time.UnixMicro(m.time).Add(r.Age).After(now)
 }
 
 // readMarks finds the ends of the oldest appends that are committed.

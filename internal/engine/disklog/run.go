@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -40,16 +41,16 @@ func (e *Engine) startRun() error {
 		return err
 	default:
 		d := decoder{b: value}
-		format, run, clean, unclean := d.uint(), d.uint(), d.bool(), d.uint()
+		format, run, clean, unclean, until := d.uint(), d.uint(), d.bool(), d.uint(), d.int()
 		if err := errors.Join(d.err(), closer.Close()); err != nil {
 			return err
 		}
 		if format != storeFormat {
 			return fmt.Errorf("disklog: the store has format %d, this program knows %d", format, storeFormat)
 		}
-		e.runID, e.lastUnclean = run, unclean
+		e.runID, e.lastUnclean, e.uncleanUntil = run, unclean, until
 		if !clean {
-			e.lastUnclean = run
+			e.lastUnclean, e.uncleanUntil = run, time.Now().UnixMicro()
 			e.opts.Logger.Warn("the store was not closed in good order; what was not synced may be lost", slog.Uint64("run", run))
 		}
 	}
@@ -79,6 +80,7 @@ func (e *Engine) saveRun(clean bool) error {
 	v.uint(e.runID)
 	v.bool(clean)
 	v.uint(e.lastUnclean)
+	v.int(e.uncleanUntil)
 	return e.db.Set(runKey, v, pebble.Sync)
 }
 

@@ -74,6 +74,7 @@ func (e *Engine) sweepLoop() {
 			return
 		case <-age.C:
 			e.cache.age()
+			e.saveUses(false)
 			continue
 		case <-e.sweeper.woken:
 		case <-timer.C:
@@ -86,6 +87,14 @@ func (e *Engine) sweepLoop() {
 			e.sweeper.wakeAt(next)
 		}
 		timer.Reset(e.sweeper.sleepTime())
+	}
+}
+
+// saveUses has the last uses of channels persisted: of those that are to leave
+// the cache, or of all.
+func (e *Engine) saveUses(all bool) {
+	for _, name := range e.cache.unsaved(all) {
+		_ = e.queue.add(&item{kind: itemTouch, name: name}) // tried again at the next age
 	}
 }
 
