@@ -200,6 +200,16 @@ func (c *Channel) Read(ctx context.Context, from twohop.Offset) (*View, error) {
 	return c.remember(b), nil
 }
 
+// ReadTail returns the empty page at the tail.
+func (c *Channel) ReadTail() (*View, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deleted {
+		return nil, c.gone(c.info.Tail)
+	}
+	return c.view(twohop.Batch{From: c.info.Tail, Next: c.info.Tail}), nil
+}
+
 // deletedOr turns "not found" into the reset of a channel that was there when it
 // was opened.
 func (c *Channel) deletedOr(err error, at twohop.Offset) error {

@@ -34,6 +34,16 @@ type query struct {
 	token    uint64     // cursor
 	hasToken bool
 	base64   bool // encoding=base64
+	byHeader bool // Last-Event-ID says where the read begins
+}
+
+// atTail reports whether only what comes from now on is asked for.
+func (q *query) atTail() bool { return q.from.Kind == twohop.FromTail || q.last != nil && *q.last == 0 }
+
+// cacheable reports whether the answer depends on the URL and the channel only,
+// and not on the moment or on a header.
+func (q *query) cacheable() bool {
+	return q.from.Kind != twohop.FromTail && q.last == nil && !q.byHeader
 }
 
 func badParameter(name, value, want string) error {
@@ -107,6 +117,7 @@ func (q *query) position(r *http.Request, v url.Values) error {
 		return err
 	}
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		q.byHeader = true
 		q.from, err = twohop.ParseFrom(id)
 		return err
 	}

@@ -62,6 +62,9 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, name string) erro
 	h.stats.Polls.Add(1)
 	defer h.stats.Polls.Add(-1)
 	v, err := ch.Read(r.Context(), at)
+	if q.atTail() {
+		v, err = ch.ReadTail() // empty, even if the tail has moved since
+	}
 	if err != nil {
 		return err
 	}
@@ -72,7 +75,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, name string) erro
 // locate finds the offset that a read begins at.
 func (h *Handler) locate(ctx context.Context, ch *hub.Channel, q *query) (twohop.Offset, error) {
 	switch {
-	case q.last != nil && *q.last == 0:
+	case q.atTail():
 		return ch.Locate(twohop.From{Kind: twohop.FromTail}), nil
 	case q.last != nil:
 		return ch.Last(ctx, *q.last)
@@ -102,15 +105,15 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request, ch *hub.Channel, 
 	hd := w.Header()
 	info := place(hd, ch, v)
 	hd.Set("Stream-Cursor", strconv.FormatUint(wire.NextCacheToken(time.Now(), q.token, q.hasToken), 10))
-	switch now := q.from.Kind == twohop.FromTail; {
-	case now:
+	switch {
+	case !q.cacheable():
 		hd.Set("Cache-Control", "no-store")
 	case v.UpToDate && q.live == poll:
-		hd.Set("Cache-Control", "public, max-age=1, stale-while-revalidate=300")
+		hd.Set("Cache-Control", "public, max-age=1")
 	default:
 		hd.Set("Cache-Control", "public, max-age=60, stale-while-revalidate=300")
 	}
-	if q.from.Kind != twohop.FromTail {
+	if q.cacheable() {
 		tag := wire.ETag(v.From, v.Next, v.UpToDate, v.Closed)
 		hd.Set("ETag", tag)
 		if matches(r.Header.Get("If-None-Match"), tag) {
@@ -154,7 +157,7 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 	defer timeout.Stop()
 	woken := make(chan struct{}, 1)
 	waiter := hub.Waiter{Wake: func() { notify(woken) }}
-	for {
+	for over := false; ; {
 		v, err := ch.Read(r.Context(), at)
 		if err != nil {
 			return err
@@ -163,7 +166,7 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 			h.page(w, r, ch, v, q)
 			return nil
 		}
-		if v.Closed {
+		if v.Closed || over {
 			h.nothing(w, ch, v, q)
 			return nil
 		}
@@ -178,15 +181,14 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 		case <-woken:
 			continue
 		case <-timeout.C:
+			over = true
 		case <-h.draining:
+			over = true
 		case <-r.Context().Done():
 			ch.Cancel(&waiter)
 			return nil
 		}
-		if ch.Cancel(&waiter) {
-			h.nothing(w, ch, v, q)
-			return nil
-		}
+		ch.Cancel(&waiter) // or a wake is under way: in both cases there is one more look
 	}
 }
 

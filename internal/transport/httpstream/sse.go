@@ -21,6 +21,7 @@ type stream struct {
 	ch    *hub.Channel
 	q     *query
 	enc   wire.Encoding
+	json  bool
 	at    twohop.Offset
 
 	woken  chan struct{}
@@ -33,7 +34,8 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 	s := &stream{h: h, w: w, r: r, ch: ch, q: q, at: at, woken: make(chan struct{}, 1)}
 	s.flush = http.NewResponseController(w).Flush
 	s.waiter.Wake = func() { notify(s.woken) }
-	s.enc = q.encoding(ch.Info().ContentType)
+	info := ch.Info()
+	s.enc, s.json = q.encoding(info.ContentType), info.JSON()
 
 	// The first read tells whether there is something to stream at all.
 	v, err := ch.Read(r.Context(), at)
@@ -67,7 +69,7 @@ func asReset(err error) *twohop.Reset {
 // that stands for it, is at hand.
 func (s *stream) run(v *hub.View, reset *twohop.Reset) {
 	ctx := s.r.Context()
-	if s.write(wire.SSEOpen(nil, s.h.opts.Retry), reset == nil && len(v.Data) == 0) != nil {
+	if s.write(wire.SSEOpen(nil, s.h.opts.Retry), true) != nil { // the first page or the reset follows
 		return
 	}
 	heartbeat := time.NewTimer(s.h.opts.Heartbeat)
@@ -75,28 +77,29 @@ func (s *stream) run(v *hub.View, reset *twohop.Reset) {
 	age := time.NewTimer(s.h.opts.MaxAge*4/5 + rand.N(s.h.opts.MaxAge*2/5)) //nolint:gosec // jitter, not a secret
 	defer age.Stop()
 	var err error
-	for first := true; ; first = false {
-		if !first {
-			v, err = s.ch.Read(ctx, s.at)
-			reset = asReset(err)
-			if err != nil && reset == nil {
-				return // the client asks again, and is told why
-			}
-		}
-		if reset != nil {
+	for tell := true; ; { // tell is whether the client has to hear where it stands
+		switch {
+		case reset != nil:
 			if !s.reset(reset) {
 				return
 			}
-			continue
-		}
-		if len(v.Data) > 0 || first || v.Closed {
+			tell = true
+		case len(v.Data) > 0 || tell || v.Closed:
 			if s.page(v) != nil || v.Closed {
 				return
 			}
+			tell = false
 			heartbeat.Reset(s.h.opts.Heartbeat)
+			fallthrough
+		default:
+			if !s.wait(ctx, heartbeat, age) {
+				return
+			}
 		}
-		if !s.wait(ctx, heartbeat, age) {
-			return
+		v, err = s.ch.Read(ctx, s.at)
+		reset = asReset(err)
+		if err != nil && reset == nil {
+			return // the client asks again, and is told why
 		}
 	}
 }
@@ -105,7 +108,11 @@ func (s *stream) run(v *hub.View, reset *twohop.Reset) {
 func (s *stream) page(v *hub.View) error {
 	token := wire.NextCacheToken(time.Now(), s.q.token, s.q.hasToken)
 	encode := func(dst []byte) []byte {
-		return wire.SSEData(dst, s.enc, v.Data, wire.Control{Next: v.Next, CacheToken: token, UpToDate: v.UpToDate, Closed: v.Closed})
+		data := v.Data
+		if s.json && s.enc == wire.EncodeBase64 && len(data) > 0 {
+			data = wire.JSONArray(make([]byte, 0, len(data)+2), data)
+		}
+		return wire.SSEData(dst, s.enc, data, wire.Control{Next: v.Next, CacheToken: token, UpToDate: v.UpToDate, Closed: v.Closed})
 	}
 	var b []byte
 	if s.q.hasToken {
