@@ -43,7 +43,7 @@ class RecordList {
   #record({ text, offset, tag }) {
     const row = element('li', 'record')
     const place = element('span', 'place', offset ? short(offset) : '\u2502')
-    if (offset) place.title = offset
+    place.title = offset ?? 'in the same event as the record above'
     row.append(place, element('span', 'text', text))
     if (tag) row.append(element('span', 'tag', tag))
     return row

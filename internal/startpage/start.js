@@ -39,7 +39,7 @@ function render() {
   $('again').hidden = view.state !== 'deleted'
   $('offset').textContent = reader?.offset ?? '\u2013'
   $('lag').textContent = behind.toLocaleString('en')
-  $('lag-word').textContent = behind > 0 ? (behind === 1 ? 'record behind' : 'records behind') : view.upToDate && view.state === 'live' ? 'up to date' : view.state === 'live' ? 'catching up' : 'as far as this page knows'
+  $('lag-word').textContent = behind > 0 ? (behind === 1 ? 'record behind' : 'records behind') : view.upToDate && view.state === 'live' ? 'up to date' : view.state === 'live' ? 'catching up' : 'as far as is known'
   $('arrival').textContent = view.arrival === null ? '\u2013' : view.arrival.toFixed(view.arrival < 10 ? 1 : 0)
   $('count').textContent = view.records.toLocaleString('en')
   for (const name of ['acknowledged', 'arrived', 'missing', 'twice']) $(name).textContent = tally[name].toLocaleString('en')
@@ -121,7 +121,7 @@ function acknowledged(job, ack) {
   if (came && job.attempts === 1) view.arrival = Math.max(0, came.now - job.begun)
   else if (!came) view.awaiting = { offset: ack.offset, begun: job.begun }
   $('ack').replaceChildren(...ackParts(job, ack))
-  if (job.typed) say(`Acknowledged at ${short(ack.offset)}.`)
+  say(job.auto ? '' : job.values.length === 1 ? 'Acknowledged: it is in the log.' : `Acknowledged: ${job.values.length} records in one publish.`)
   soon()
 }
 
@@ -153,7 +153,7 @@ const publisher = new Publisher({
 
 // publish sends texts as records that this page will know again, or, typed as
 // a JSON object, as they are.
-function publish(texts, typed = false) {
+function publish(texts, { typed = false, auto = false } = {}) {
   const type = view.reader.type
   const numbers = []
   const values = texts.map((text) => {
@@ -163,7 +163,7 @@ function publish(texts, typed = false) {
     numbers.push(++view.sent)
     return { text, page, n: view.sent }
   })
-  if (!publisher.publish(view.reader.channel, type, values, { numbers, typed })) say('Too much is waiting to be acknowledged.', 'bad')
+  if (!publisher.publish(view.reader.channel, type, values, { numbers, auto })) say('Too much is waiting to be acknowledged.', 'bad')
 }
 
 function object(text) {
@@ -252,20 +252,27 @@ function copy(button) {
   else byHand() // pages without TLS that are not on this machine have no clipboard
 }
 
-function listen() {
+// fillIn makes the commands those of this server; the command line knows the
+// default address by itself.
+function fillIn() {
   for (const span of document.querySelectorAll('.origin')) span.textContent = location.origin
+  if (location.port === '4437' && ['127.0.0.1', 'localhost'].includes(location.hostname)) return
+  for (const span of document.querySelectorAll('.server')) span.textContent = ' --server ' + location.origin
+}
+
+function listen() {
   for (const button of document.querySelectorAll('[data-copy]')) button.addEventListener('click', () => copy(button))
   $('publish-form').addEventListener('submit', (event) => {
     event.preventDefault()
     const text = $('text').value.trim()
     if (!text) return
-    publish([text], true)
+    publish([text], { typed: true })
     $('text').value = ''
   })
   $('hundred').addEventListener('click', () => publish(Array.from({ length: 100 }, (_, i) => `${i + 1} of 100`)))
   $('auto').addEventListener('click', () => {
     if (view.auto) return stopAuto()
-    view.auto = setInterval(() => publisher.idle && publish([samples[view.sent % samples.length]]), 100)
+    view.auto = setInterval(() => publisher.idle && publish([samples[view.sent % samples.length]], { auto: true }), 100)
     soon()
   })
   $('toggle').addEventListener('click', () => (view.state === 'off' ? view.reader.start() : view.reader.stop()))
@@ -281,5 +288,6 @@ function listen() {
   addEventListener('pageshow', (event) => event.persisted && view.reader.start())
 }
 
+fillIn()
 listen()
 follow('demo/hello', 'application/json')
