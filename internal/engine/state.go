@@ -86,29 +86,38 @@ func (s *State) Locate(o twohop.Offset) (uint64, error) {
 	if o.IsZero() {
 		return s.Start, nil
 	}
-	reset := &twohop.Reset{Start: s.Offset(s.Start), Tail: s.Offset(s.Tail)}
+	reason := s.misplaced(o)
+	if reason == "" {
+		return o.Pos, nil
+	}
+	reset := &twohop.Reset{Reason: reason, Start: s.Offset(s.Start), Tail: s.Offset(s.Tail)}
+	if reason == twohop.ResetTrimmed {
+		reset.Missed = s.Start - o.Pos
+	}
+	return 0, reset.Error(s.Name, o)
+}
+
+// misplaced is why an offset is not one that can be read from, or "".
+func (s *State) misplaced(o twohop.Offset) twohop.ResetReason {
 	seg := s.Own()
 	if o.Epoch != s.Epoch {
 		i := slices.IndexFunc(s.Parents, func(p Segment) bool { return p.Epoch == o.Epoch })
 		if i < 0 {
-			reset.Reason = twohop.ResetEpoch
-			return 0, reset.Error(s.Name, o)
+			return twohop.ResetEpoch
 		}
 		seg = s.Parents[i]
 	}
 	switch {
 	case o.Pos > seg.To && o.Epoch != s.Epoch:
-		reset.Reason = twohop.ResetEpoch // the source's records after the fork
+		return twohop.ResetEpoch // the source's records after the fork
 	case o.Pos > seg.To:
-		reset.Reason = twohop.ResetAhead
+		return twohop.ResetAhead
 	case o.Pos < seg.From && o.Pos >= s.Start:
-		reset.Reason = twohop.ResetEpoch // no such offset was ever given
+		return twohop.ResetEpoch // no such offset was ever given
 	case o.Pos < s.Start:
-		reset.Reason, reset.Missed = twohop.ResetTrimmed, s.Start-o.Pos
-	default:
-		return o.Pos, nil
+		return twohop.ResetTrimmed
 	}
-	return 0, reset.Error(s.Name, o)
+	return ""
 }
 
 // Info is the state as others see it.
@@ -197,10 +206,8 @@ func (s *State) Judge(a *twohop.Append, prod *ProducerState, key *twohop.Offset,
 			Message: fmt.Sprintf("Stream-Seq %q is not larger than %q, the channel's last", a.Seq, s.Seq),
 			Hint:    "send sequence numbers that grow, compared byte by byte"}
 	}
-	if tail := s.Offset(s.Tail); a.If != nil && *a.If != tail && (!a.If.IsZero() || s.Tail != 0) {
-		return nil, &twohop.Error{Code: twohop.CodeTailMoved, Channel: s.Name, Tail: &tail,
-			Message: fmt.Sprintf("the tail is %s, the request wants it at %s", tail, *a.If),
-			Hint:    "read what came in between and try again with If-Match on the new tail"}
+	if a.If != nil && *a.If != s.Offset(s.Tail) && (!a.If.IsZero() || s.Tail != 0) {
+		return nil, s.tailMoved(*a.If)
 	}
 	return nil, nil
 }
@@ -232,6 +239,13 @@ func (s *State) Apply(a *twohop.Append, prod *ProducerState, level twohop.Level)
 	}
 	ack.Closed = s.Closed
 	return ack
+}
+
+func (s *State) tailMoved(want twohop.Offset) error {
+	tail := s.Offset(s.Tail)
+	return &twohop.Error{Code: twohop.CodeTailMoved, Channel: s.Name, Tail: &tail,
+		Message: fmt.Sprintf("the tail is %s, the request wants it at %s", tail, want),
+		Hint:    "read what came in between and try again with If-Match on the new tail"}
 }
 
 func (s *State) closedError() error {

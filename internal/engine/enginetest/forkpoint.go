@@ -150,9 +150,10 @@ func forkTrimmedSource(f *fixture) {
 
 // forkSourceTrims trims a source: its forks keep what they inherited.
 func forkSourceTrims(f *fixture) {
+	x, y := strings.Repeat("x", 5000), strings.Repeat("y", 5000) // worth to be given up
 	f.create("a", &twohop.Spec{ContentType: f.kind, Retention: twohop.Retention{Records: 2}})
-	f.append("a", "x")
-	f.append("a", "y")
+	f.append("a", x)
+	f.append("a", y)
 	f.fork("f", "a", nil, 0)
 	f.fork("g", "f", nil, 0)
 	delete(f.logs, "a")
@@ -163,14 +164,14 @@ func forkSourceTrims(f *fixture) {
 	}
 	time.Sleep(lazy)
 	f.holds("a", "z3", "z4")
-	f.holds("f", "x", "y")
+	f.holds("f", x, y)
 	f.append("f", "own")
 	f.fork("h", "f", nil, 0)
-	f.holds("h", "x", "y", "own")
+	f.holds("h", x, y, "own")
 	f.remove("a")
 	f.remove("f")
-	f.holds("g", "x", "y")
-	f.holds("h", "x", "y", "own")
+	f.holds("g", x, y)
+	f.holds("h", x, y, "own")
 	f.remove("g")
 	f.remove("h")
 	f.eventually("a is collected", func() bool { return f.codeOf("a") == twohop.CodeNotFound })

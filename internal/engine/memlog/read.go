@@ -2,6 +2,7 @@ package memlog
 
 import (
 	"context"
+	"iter"
 	"math"
 	"sort"
 	"time"
@@ -105,6 +106,9 @@ type span struct {
 // spansLocked finds the records after pos. What it returns stays as it is when
 // the lock is given up.
 func (ch *channel) spansLocked(pos uint64) []span {
+	if pos == ch.state.Tail {
+		return nil
+	}
 	spans := make([]span, 0, len(ch.state.Parents)+1)
 	for i, p := range ch.state.Parents {
 		if p.To > pos {
@@ -138,86 +142,94 @@ func (ch *channel) bytesLocked(from, to uint64) (n uint64) {
 	return n
 }
 
+// piece is n records of an entry, from the lo-th on.
+type piece struct {
+	*entry
+	lo, n uint64
+}
+
+// pieces goes through the records of the spans after pos, entry by entry.
+func pieces(spans []span, pos uint64) iter.Seq[piece] {
+	return func(yield func(piece) bool) {
+		for _, sp := range spans {
+			for i := range sp.entries {
+				e := &sp.entries[i]
+				if e.first >= sp.to {
+					break
+				}
+				p := piece{e, pos - e.first, min(e.last(), sp.to) - pos}
+				if !yield(p) {
+					return
+				}
+				pos += p.n
+			}
+		}
+	}
+}
+
+// fit is how many of the records take at most limit bytes.
+func (p piece) fit(limit uint64) uint64 {
+	base, ends := p.upTo(p.lo), p.ends[p.lo:p.lo+p.n]
+	if uint64(ends[p.n-1]-base) <= limit {
+		return p.n
+	}
+	return uint64(sort.Search(len(ends), func(i int) bool { return uint64(ends[i]-base) > limit })) //nolint:gosec // an index
+}
+
+// bytes are those of the records.
+func (p piece) bytes() []byte {
+	from, to := p.upTo(p.lo), p.upTo(p.lo+p.n)
+	return p.data[from:to:to]
+}
+
 // gather joins the records of the spans after pos: at least one, and more as
 // long as they are maxBytes at most. What lies in one entry is not copied.
 func gather(spans []span, pos uint64, maxBytes int) ([]byte, []uint32) {
 	limit := uint64(min(max(maxBytes, 0), math.MaxInt32)) //nolint:gosec // not negative
 	var size, count uint64
-	var few [4]part
-	parts := few[:0]
-scan:
-	for _, sp := range spans {
-		for i := range sp.entries {
-			e := &sp.entries[i]
-			if e.first >= sp.to {
-				break
-			}
-			if size > limit {
-				break scan
-			}
-			all := min(e.last(), sp.to) - pos
-			n := e.fit(pos-e.first, all, limit-size)
-			if count == 0 {
-				n = max(n, 1)
-			}
-			if n > 0 {
-				p := e.part(pos-e.first, n)
-				parts = append(parts, p)
-				size += uint64(len(p.data))
-				count += n
-				pos += n
-			}
-			if n < all {
-				break scan
-			}
+	var first piece
+	for p := range pieces(spans, pos) {
+		if size > limit {
+			break
+		}
+		all := p.n
+		p.n = p.fit(limit - size)
+		if count == 0 {
+			p.n = max(p.n, 1)
+			first = p
+		}
+		size += uint64(p.upTo(p.lo+p.n) - p.upTo(p.lo))
+		count += p.n
+		if p.n < all {
+			break
 		}
 	}
-	return join(parts, size, count)
-}
-
-// part is some records of one entry; its ends count from base.
-type part struct {
-	data []byte
-	ends []uint32
-	base uint32
-}
-
-// fit is how many of n records from the lo-th on take at most limit bytes.
-func (e *entry) fit(lo, n, limit uint64) uint64 {
-	base := e.upTo(lo)
-	ends := e.ends[lo : lo+n]
-	if uint64(ends[n-1]-base) <= limit {
-		return n
-	}
-	return uint64(sort.Search(len(ends), func(i int) bool { return uint64(ends[i]-base) > limit })) //nolint:gosec // an index
-}
-
-func (e *entry) part(lo, n uint64) part {
-	base, ends := e.upTo(lo), e.ends[lo:lo+n:lo+n]
-	to := ends[n-1]
-	return part{e.data[base:to:to], ends, base}
-}
-
-func join(parts []part, size, count uint64) ([]byte, []uint32) {
-	if len(parts) == 0 {
+	switch count {
+	case 0:
 		return nil, nil
-	}
-	if p := parts[0]; len(parts) == 1 && p.base == 0 {
-		return p.data, p.ends
-	}
-	data, ends := parts[0].data, make([]uint32, 0, count)
-	if len(parts) > 1 {
-		data = make([]byte, 0, size)
-	}
-	at := uint32(0)
-	for _, p := range parts {
-		if len(parts) > 1 {
-			data = append(data, p.data...)
+	case first.n:
+		if first.lo == 0 {
+			return first.bytes(), first.ends[:count:count]
 		}
-		for _, end := range p.ends {
-			ends = append(ends, at+end-p.base)
+		return first.bytes(), rebased(make([]uint32, 0, count), 0, first)
+	}
+	data, ends := make([]byte, 0, size), make([]uint32, 0, count)
+	for p := range pieces(spans, pos) {
+		p.n = min(p.n, count-uint64(len(ends)))
+		ends = rebased(ends, uint32(len(data)), p) //nolint:gosec // at most an int32
+		data = append(data, p.bytes()...)
+		if uint64(len(ends)) == count {
+			break
 		}
-		at += uint32(len(p.data)) //nolint:gosec // at most an int32 in all
 	}
 	return data, ends
+}
+
+// rebased appends the ends of the records, counted from at.
+func rebased(ends []uint32, at uint32, p piece) []uint32 {
+	base := p.upTo(p.lo)
+	for _, end := range p.ends[p.lo : p.lo+p.n] {
+		ends = append(ends, at+end-base)
+	}
+	return ends
 }
