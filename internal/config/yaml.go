@@ -146,8 +146,8 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
 // meant: one beside it, or one of that name elsewhere.
 func (d *decoder) unknown(key *yaml.Node, t reflect.Type, prefix string) {
 	var names []string
-	for i := range t.NumField() {
-		names = append(names, t.Field(i).Tag.Get("yaml"))
+	for f := range t.Fields() {
+		names = append(names, f.Tag.Get("yaml"))
 	}
 	if slices.Contains(names, strings.ToLower(key.Value)) {
 		d.fault(key, prefix+key.Value, "is not an option", "names are in lower case")
@@ -166,8 +166,8 @@ func (d *decoder) unknown(key *yaml.Node, t reflect.Type, prefix string) {
 }
 
 func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {
-	for i := range t.NumField() {
-		if f := t.Field(i); f.Tag.Get("yaml") == name {
+	for f := range t.Fields() {
+		if f.Tag.Get("yaml") == name {
 			return f, true
 		}
 	}
@@ -185,11 +185,12 @@ func target(n *yaml.Node) *yaml.Node {
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
 func kindOf(n *yaml.Node) string {
-	switch {
-	case n.Kind == yaml.MappingNode:
+	switch n.Kind {
+	case yaml.MappingNode:
 		return "options"
-	case n.Kind == yaml.SequenceNode:
+	case yaml.SequenceNode:
 		return "a list"
+	default:
 	}
 	return fmt.Sprintf("%q", n.Value)
 }
