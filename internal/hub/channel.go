@@ -137,6 +137,24 @@ func (c *Channel) Stale() bool {
 	return c.stale
 }
 
+// Deleted reports that the channel was deleted since it was opened.
+func (c *Channel) Deleted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.deleted
+}
+
+// Ahead reports whether there is something to tell a reader at an offset.
+func (c *Channel) Ahead(at twohop.Offset) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.aheadLocked(at)
+}
+
+func (c *Channel) aheadLocked(at twohop.Offset) bool {
+	return c.deleted || c.stale || c.info.Closed || at.Compare(c.info.Tail) < 0
+}
+
 // gone is the reset of a channel that was deleted while it was open.
 func (c *Channel) gone(at twohop.Offset) error {
 	r := &twohop.Reset{Reason: twohop.ResetDeleted}

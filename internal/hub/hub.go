@@ -101,14 +101,9 @@ func (h *Hub) lookup(name string) *Channel {
 	return c
 }
 
-// Peek returns a live channel to read from just now, or nil: then Open it. It
-// must not be kept.
-func (h *Hub) Peek(name string) *Channel { return h.live(name, 0) }
-
-// OpenLive is Open for a channel that is live already; nil if it is not.
-func (h *Hub) OpenLive(name string) *Channel { return h.live(name, 1) }
-
-func (h *Hub) live(name string, refs int) *Channel {
+// Peek returns a live channel to read from just now, or nil: then Open it. To
+// keep it, Adopt it.
+func (h *Hub) Peek(name string) *Channel {
 	s := &h.shards[h.hash(name)%shards]
 	s.Lock()
 	defer s.Unlock()
@@ -117,14 +112,25 @@ func (h *Hub) live(name string, refs int) *Channel {
 		return nil
 	}
 	if c.refs == 0 {
-		if refs == 0 {
-			c.idleSince = time.Now()
-		} else {
-			h.idle.Add(-1)
-		}
+		c.idleSince = time.Now()
 	}
-	c.refs += refs
 	return c
+}
+
+// Adopt counts in one more reader of a channel that was peeked at, who must
+// Close it. It fails if the channel has left the hub.
+func (h *Hub) Adopt(c *Channel) bool {
+	s := &h.shards[h.hash(c.name)%shards]
+	s.Lock()
+	defer s.Unlock()
+	if s.live[c.name] != c {
+		return false
+	}
+	if c.refs == 0 {
+		h.idle.Add(-1)
+	}
+	c.refs++
+	return true
 }
 
 // Open returns the live channel of a name for one reader, who must Close it.

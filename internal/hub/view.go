@@ -13,22 +13,29 @@ type View struct {
 	UpToDate bool // nothing followed the page
 	Closed   bool // nothing will: the channel is closed
 
-	frames [3]atomic.Pointer[Frame]
+	frames [framings]atomic.Pointer[frame]
 }
 
-// Frame is a view in the framing of a transport.
-type Frame struct {
-	Token uint64 // the cache token it was made with
-	Bytes []byte
+const framings = 9
+
+// FrameKey is what a frame depends on besides its view.
+type FrameKey struct {
+	Token  uint64 // the cache token in it
+	Second int64  // the date in it
 }
 
-// Frame returns the view in a framing, encoding it at most once for each cache
-// token (twice, if two readers are first at the same time).
-func (v *View) Frame(framing int, token uint64, encode func(dst []byte) []byte) []byte {
-	if f := v.frames[framing].Load(); f != nil && f.Token == token {
-		return f.Bytes
+type frame struct {
+	key   FrameKey
+	bytes []byte
+}
+
+// Frame returns the view in one of the transports' framings, encoding it at
+// most once for a key (twice, if two readers are first at the same time).
+func (v *View) Frame(framing int, key FrameKey, encode func(dst []byte) []byte) []byte {
+	if f := v.frames[framing].Load(); f != nil && f.key == key {
+		return f.bytes
 	}
-	f := &Frame{Token: token, Bytes: encode(make([]byte, 0, len(v.Data)+len(v.Data)/8+256))}
+	f := &frame{key: key, bytes: encode(make([]byte, 0, len(v.Data)+len(v.Data)/8+512))}
 	v.frames[framing].Store(f)
-	return f.Bytes
+	return f.bytes
 }

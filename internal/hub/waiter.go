@@ -52,7 +52,7 @@ type waiters struct {
 func (c *Channel) Wait(w *Waiter, after twohop.Offset) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.deleted || c.stale || c.info.Closed || after.Compare(c.info.Tail) < 0 {
+	if c.aheadLocked(after) {
 		return false
 	}
 	w.ch, w.prev, w.next = c, nil, c.waiters.first

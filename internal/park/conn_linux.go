@@ -74,6 +74,17 @@ func (c *Conn) Write(b []byte) bool {
 	return true
 }
 
+// WriteCopy is Write for bytes that will be overwritten.
+func (c *Conn) WriteCopy(b []byte) bool {
+	if !c.Write(b) {
+		return false
+	}
+	if len(c.rest) > 0 {
+		c.rest = append([]byte(nil), c.rest...)
+	}
+	return true
+}
+
 func (c *Conn) arm(out bool) {
 	if c.armed == out {
 		return

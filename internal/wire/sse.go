@@ -41,6 +41,18 @@ func SSEOpen(dst []byte, retry time.Duration) []byte {
 // SSEHeartbeat is the comment that keeps an idle response alive.
 const SSEHeartbeat = ": \n\n"
 
+// AppendChunk appends what fill appends as one chunk of a chunked response
+// (RFC 9112 7.1).
+func AppendChunk(dst []byte, fill func(dst []byte) []byte) []byte {
+	const hex = "0123456789abcdef"
+	at := len(dst)
+	dst = fill(append(dst, "00000000\r\n"...))
+	for i, n := at+7, len(dst)-at-10; n > 0; i, n = i-1, n>>4 {
+		dst[i] = hex[n&15]
+	}
+	return append(dst, "\r\n"...)
+}
+
 // Control is what a control event says.
 type Control struct {
 	Next       twohop.Offset

@@ -32,6 +32,7 @@ type Options struct {
 	NameBytes     int           // of a channel's name; 255
 	BodyBytes     int64         // of a request; 16 MiB
 	BodyTime      time.Duration // for a request's body to arrive; 60 s
+	FirstByte     time.Duration // for a new connection to send something; 10 s
 	PublishItems  int           // of a POST /v1/publish; 1,000
 	Origins       []string      // browsers' origins that may come from elsewhere: "https://app.example", "*"; loopback always may
 	Subscriptions http.Handler  // takes /v1/stream/__ds/
@@ -44,7 +45,7 @@ func (o *Options) setDefaults() {
 		d time.Duration
 	}{
 		{&o.LongPoll, 20 * time.Second}, {&o.Heartbeat, 15 * time.Second}, {&o.MaxAge, 5 * time.Minute},
-		{&o.Retry, time.Second}, {&o.BodyTime, time.Minute},
+		{&o.Retry, time.Second}, {&o.BodyTime, time.Minute}, {&o.FirstByte, 10 * time.Second},
 	} {
 		if *d.v == 0 {
 			*d.v = d.d
@@ -95,7 +96,7 @@ func (h *Handler) Stats() *Stats { return &h.stats }
 // on elsewhere, at their offset.
 func (h *Handler) Drain() { h.drainOnce.Do(func() { close(h.draining) }) }
 
-const extensions = "sse-id, sse-encoding, tail-records, since, records-lines, idempotency-key, if-match, reset, publish, readers, durability"
+const extensions = "sse-id, sse-encoding, tail-records, since, records-lines, idempotency-key, if-match, reset, budget, publish, readers, durability"
 
 const exposed = "Stream-Next-Offset, Stream-Start-Offset, Stream-Up-To-Date, Stream-Closed, Stream-Cursor, Stream-TTL, Stream-Expires-At, " +
 	"Stream-SSE-Data-Encoding, Stream-Extensions, Stream-Durability, Stream-Readers, Stream-Duplicate, Stream-Reset, " +

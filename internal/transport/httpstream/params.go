@@ -33,8 +33,9 @@ type query struct {
 	since    *time.Time // since
 	token    uint64     // cursor
 	hasToken bool
-	base64   bool // encoding=base64
-	byHeader bool // Last-Event-ID says where the read begins
+	base64   bool          // encoding=base64
+	byHeader bool          // Last-Event-ID says where the read begins
+	budget   time.Duration // how late a live read may be
 }
 
 // atTail reports whether only what comes from now on is asked for.
@@ -72,8 +73,8 @@ func one(v url.Values, name string) (value string, has bool, err error) {
 }
 
 // parseQuery reads the parameters of a GET.
-func parseQuery(r *http.Request) (q query, err error) {
-	v, err := url.ParseQuery(r.URL.RawQuery)
+func parseQuery(raw, lastEventID string) (q query, err error) {
+	v, err := url.ParseQuery(raw)
 	if err != nil {
 		return q, &twohop.Error{Code: twohop.CodeInvalidParameter, Message: "the query string is malformed: " + err.Error(),
 			Hint: "percent-encode names and values"}
@@ -107,18 +108,35 @@ func parseQuery(r *http.Request) (q query, err error) {
 		}
 		q.base64 = true
 	}
-	return q, q.position(r, v)
+	if s, has, err := one(v, "budget"); err != nil {
+		return q, err
+	} else if has {
+		if q.budget, err = parseBudget(s); err != nil {
+			return q, badParameter("budget", s, "a duration from 0s to 60s, for example 250ms")
+		}
+	}
+	return q, q.position(lastEventID, v)
+}
+
+const maxBudget = time.Minute
+
+func parseBudget(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err == nil && (d < 0 || d > maxBudget) {
+		err = strconv.ErrRange
+	}
+	return d, err
 }
 
 // position reads where the read begins.
-func (q *query) position(r *http.Request, v url.Values) error {
+func (q *query) position(lastEventID string, v url.Values) error {
 	offset, given, err := one(v, "offset")
 	if err != nil {
 		return err
 	}
-	if id := r.Header.Get("Last-Event-ID"); id != "" {
+	if lastEventID != "" {
 		q.byHeader = true
-		q.from, err = twohop.ParseFrom(id)
+		q.from, err = twohop.ParseFrom(lastEventID)
 		return err
 	}
 	if given {

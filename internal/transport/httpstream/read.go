@@ -12,6 +12,15 @@ import (
 	"twohop/internal/wire"
 )
 
+// The framings of views.
+const (
+	plainSSE     = 0 // and an encoding
+	chunkedSSE   = 3 // and an encoding
+	longPollPage = 6
+	pollPage     = 7
+	notModified  = 8
+)
+
 // head answers what is known of a channel.
 func (h *Handler) head(w http.ResponseWriter, r *http.Request, name string) error {
 	info, err := h.hub.Info(r.Context(), name)
@@ -39,7 +48,7 @@ func (h *Handler) head(w http.ResponseWriter, r *http.Request, name string) erro
 
 // read answers a GET.
 func (h *Handler) read(w http.ResponseWriter, r *http.Request, name string) error {
-	q, err := parseQuery(r)
+	q, err := parseQuery(r.URL.RawQuery, r.Header.Get("Last-Event-ID"))
 	if err != nil {
 		return err
 	}

@@ -118,7 +118,7 @@ func (s *stream) page(v *hub.View) error {
 	if s.q.hasToken {
 		b = encode(nil) // a token of its own: the frame cannot be shared
 	} else {
-		b = v.Frame(int(s.enc), token, encode)
+		b = v.Frame(plainSSE+int(s.enc), hub.FrameKey{Token: token}, encode)
 	}
 	s.at = v.Next
 	s.h.delivered(v)

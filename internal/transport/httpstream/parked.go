@@ -1,0 +1,323 @@
+//go:build linux
+
+package httpstream
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"twohop"
+	"twohop/internal/park"
+	"twohop/internal/wire"
+)
+
+// Parked serves connections on loops. It answers the plain requests itself:
+// reads of all kinds and publishes, written as nearly every client writes them.
+// Every other request, and every one that is to be refused, goes with its
+// connection to a full HTTP server, which sees it as if it had been the first.
+type Parked struct {
+	loops    []*parkedLoop
+	listener *park.Listener
+	over     *park.Handover
+	running  sync.WaitGroup
+	once     sync.Once
+}
+
+// Park takes over a listener. Serve what Handover accepts with net/http and the
+// same handler.
+func (h *Handler) Park(l *net.TCPListener, loops int) (*Parked, error) {
+	pl, err := park.Listen(l)
+	if err != nil {
+		return nil, err
+	}
+	p := &Parked{listener: pl, over: park.NewHandover(pl.Addr())}
+	precision := min(2*time.Second, max(park.TickEvery, min(h.opts.LongPoll, h.opts.Heartbeat)/8))
+	for range loops {
+		loop, err := park.NewLoop(pl, precision)
+		if err != nil {
+			return nil, errors.Join(err, p.Close())
+		}
+		pl := newParkedLoop(h, loop, p.over)
+		p.loops = append(p.loops, pl)
+		p.running.Go(loop.Run)
+	}
+	go func() {
+		<-h.draining
+		for _, l := range p.loops {
+			l.loop.StopAccepting()
+			l.loop.Post(drainTask{l})
+		}
+	}()
+	return p, nil
+}
+
+// Handover is the listener of the connections that loops do not serve.
+func (p *Parked) Handover() net.Listener { return p.over }
+
+// Conns is the number of connections on the loops.
+func (p *Parked) Conns() (n int) {
+	for _, l := range p.loops {
+		n += l.loop.Conns()
+	}
+	return n
+}
+
+// Close ends the loops and all connections on them.
+func (p *Parked) Close() (err error) {
+	p.once.Do(func() {
+		for _, l := range p.loops {
+			l.loop.Stop()
+		}
+		p.running.Wait()
+		err = errors.Join(p.listener.Close(), p.over.Close())
+	})
+	return err
+}
+
+// parkedLoop is what is served on one loop; all of it is used on the loop only.
+type parkedLoop struct {
+	h        *Handler
+	loop     *park.Loop
+	over     *park.Handover
+	groups   map[groupKey]*group
+	req      wire.Request
+	out      []byte // for answers that are sent before the next is made
+	draining bool
+	now      time.Time // of the round of events
+	date     []byte
+	dated    int64
+}
+
+func newParkedLoop(h *Handler, loop *park.Loop, over *park.Handover) *parkedLoop {
+	p := &parkedLoop{h: h, loop: loop, over: over, groups: map[groupKey]*group{}}
+	loop.Handle(p)
+	return p
+}
+
+// state is what a connection on a loop does now.
+type state uint8
+
+const (
+	idle     state = iota // between requests, or before the first
+	partial               // part of a request is there
+	busy                  // something is done for it elsewhere
+	waiting               // in a group
+	catching              // reading towards the tail
+	ending                // closes when all is sent
+)
+
+// reader is a connection on a loop.
+type reader struct {
+	c     *park.Conn
+	p     *parkedLoop
+	g     *group        // while waiting or catching
+	at    twohop.Offset // what it was given, or asks for
+	token uint64        // of a long poll: the one it echoed
+	in    []byte        // bytes that arrived and are not served yet
+	pubs  []*publish    // whose answers are due, in order
+	cors  string        // of a long poll: header lines for a page of another origin
+	ix    int32         // in g.readers, while waiting
+	ends  uint32        // of SSE: when it has had its age, in seconds since the process began
+	state state
+	live  live
+	enc   wire.Encoding
+	json  bool // of SSE
+	reset bool // of SSE: knows reset events
+	now   bool // of a long poll: from the tail, so not to be cached
+	close bool // after the answer
+}
+
+const (
+	partialWait = 500 * time.Millisecond // then a full HTTP server takes the request
+	maxPartial  = 1 << 20                // a larger one it takes at once
+	maxPipeline = 64                     // publishes under way on one connection
+	idleWait    = 3 * time.Minute        // between requests
+)
+
+// Opened implements park.Handler.
+func (p *parkedLoop) Opened(c *park.Conn) { c.SetDue(p.h.opts.FirstByte) }
+
+// Closed implements park.Handler.
+func (p *parkedLoop) Closed(c *park.Conn) {
+	if r, ok := c.State.(*reader); ok {
+		r.leave()
+	}
+}
+
+// Readable implements park.Handler.
+func (p *parkedLoop) Readable(c *park.Conn) {
+	b, ok := c.Read()
+	if !ok {
+		c.Close()
+		return
+	}
+	if len(b) == 0 {
+		return
+	}
+	r, _ := c.State.(*reader)
+	if r == nil {
+		r = &reader{c: c, p: p}
+		c.State = r
+	}
+	switch r.state {
+	case idle, partial:
+		if len(r.in) > 0 {
+			b = append(r.in, b...)
+		}
+		r.in = nil
+		r.feed(b)
+	case busy, waiting, catching, ending:
+		// The next requests. Who sends many without reading answers is cut off.
+		if len(r.in)+len(b) > maxPartial {
+			c.Close()
+			return
+		}
+		r.in = append(r.in, b...)
+	}
+}
+
+// Writable implements park.Handler.
+func (p *parkedLoop) Writable(c *park.Conn) {
+	r, ok := c.State.(*reader)
+	if !ok {
+		return
+	}
+	switch r.state {
+	case ending:
+		c.Close()
+	case waiting:
+		r.catchUp()
+	case idle:
+		r.flush()
+	case partial, busy, catching:
+	}
+}
+
+// Due implements park.Handler.
+func (p *parkedLoop) Due(c *park.Conn) {
+	r, ok := c.State.(*reader)
+	switch {
+	case !ok || r.state == idle:
+		c.Close()
+	case r.state == partial:
+		r.handOver(r.in)
+	case r.live == longPoll && r.state == waiting:
+		r.nothing()
+	case r.live == sse && (r.state == waiting || r.state == catching):
+		r.heartbeat()
+	}
+}
+
+// feed serves the requests at the start of b, as far as they can be served now.
+func (r *reader) feed(b []byte) {
+	for len(b) > 0 && r.state <= partial && r.c.Open() {
+		if len(r.pubs) >= maxPipeline || r.c.Blocked() || r.close {
+			r.keep(b)
+			return
+		}
+		n, verdict := wire.ParseRequest(b, &r.p.req)
+		size := n + r.p.req.ContentLength
+		whole := verdict == wire.Plain && len(b) >= size
+		post := whole && string(r.p.req.Method) == http.MethodPost
+		switch {
+		case len(r.pubs) > 0 && !post:
+			r.keep(b) // until they are answered
+			return
+		case verdict != wire.Unusual && !whole && len(b) < maxPartial && size <= maxPartial:
+			r.keep(b)
+			if r.state == idle {
+				r.state = partial
+				r.c.SetDue(partialWait)
+			}
+			return
+		case !whole:
+			r.handOver(b)
+			return
+		}
+		r.state = idle
+		if post && !r.post(b[n:size], b) || !post && r.get(b) {
+			return
+		}
+		b = b[size:]
+	}
+	if len(b) > 0 && r.c.Open() {
+		r.keep(b)
+	}
+}
+
+// keep keeps bytes for later.
+func (r *reader) keep(b []byte) { r.in = append([]byte(nil), b...) }
+
+// rest is how a connection stands between requests.
+func (r *reader) rest() {
+	r.state = idle
+	if len(r.pubs) > 0 {
+		return
+	}
+	if r.close {
+		r.end()
+		return
+	}
+	r.c.SetDue(idleWait)
+}
+
+// end closes the connection once all is sent.
+func (r *reader) end() {
+	if !r.c.Blocked() {
+		r.c.Close()
+		return
+	}
+	r.state = ending
+}
+
+// again serves what arrived while the connection was busy.
+func (r *reader) again() {
+	if b := r.in; len(b) > 0 && r.c.Open() && r.state == idle && !r.c.Blocked() {
+		r.in = nil
+		r.feed(b)
+	}
+}
+
+// handOver gives the connection, and what it sent, to the full HTTP server.
+func (r *reader) handOver(b []byte) {
+	if len(r.pubs) > 0 || r.c.Blocked() {
+		r.keep(b) // its answers first
+		return
+	}
+	r.in = nil
+	nc, err := r.c.Detach(b)
+	if err != nil {
+		return
+	}
+	r.p.over.Give(nc)
+}
+
+// send writes bytes that are not kept by anyone else.
+func (r *reader) send(b []byte) bool { return r.c.WriteCopy(b) }
+
+// count counts a live reader in or out.
+func (r *reader) count(n int32) {
+	switch r.live {
+	case sse:
+		r.p.h.stats.SSE.Add(int64(n))
+	case longPoll:
+		r.p.h.stats.LongPolls.Add(int64(n))
+	case poll:
+	}
+}
+
+// drainTask ends all live responses of a loop.
+type drainTask struct{ p *parkedLoop }
+
+func (d drainTask) Turn() bool {
+	d.p.draining = true
+	for _, g := range d.p.groups {
+		for len(g.readers) > 0 {
+			g.readers[len(g.readers)-1].finish()
+		}
+	}
+	return false
+}

@@ -1,0 +1,498 @@
+//go:build linux
+
+package httpstream
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"twohop"
+	"twohop/internal/hub"
+	"twohop/internal/park"
+	"twohop/internal/wire"
+)
+
+// ask is a GET on its way to an answer.
+type ask struct {
+	q       query
+	accepts bool   // Accept: text/event-stream
+	match   string // If-None-Match
+	cors    string // header lines for a page of another origin
+	lastID  string
+}
+
+// get serves the GET at the start of b. It returns true when the connection is
+// not to be read on for now: it was handed over.
+func (r *reader) get(b []byte) (stop bool) {
+	p := r.p
+	name, ok := p.channelName()
+	var a ask
+	if !ok || string(p.req.Method) != http.MethodGet || p.req.ContentLength > 0 || !p.fields(&a) {
+		r.handOver(b)
+		return true
+	}
+	r.close = p.req.Close
+	ch := p.h.hub.Peek(name)
+	if ch == nil || a.lastID != "" || !a.q.simple(p.req.Query) {
+		return r.open(b, name, a)
+	}
+	return r.begin(b, ch, ch.Locate(a.q.from), &a)
+}
+
+// channelName is the request's channel, if it is one that clients may read and
+// write and its name needs no decoding.
+func (p *parkedLoop) channelName() (string, bool) {
+	path := p.req.Path
+	if len(path) <= len(streamPrefix) || string(path[:len(streamPrefix)]) != streamPrefix {
+		return "", false
+	}
+	name := string(path[len(streamPrefix):])
+	return name, twohop.CheckName(name, p.h.opts.NameBytes) == nil && !twohop.Reserved(name)
+}
+
+// fields reads the header fields of a GET that matter here.
+func (p *parkedLoop) fields(a *ask) bool {
+	host, origin := "", ""
+	for i := range p.req.Fields[:p.req.N] {
+		f := &p.req.Fields[i]
+		switch len(f.Name) {
+		case 4:
+			host = string(f.Value)
+		case 6:
+			if f.Is("accept") {
+				a.accepts = bytes.Contains(f.Value, []byte("text/event-stream"))
+			} else if f.Is("origin") {
+				origin = string(f.Value)
+			}
+		case 13:
+			if f.Is("if-none-match") {
+				a.match = string(f.Value)
+			} else if f.Is("last-event-id") {
+				a.lastID = string(f.Value)
+			}
+		}
+	}
+	return origin == "" || p.cors(a, host, origin)
+}
+
+// cors makes the header lines for a page of another origin; false refuses it.
+func (p *parkedLoop) cors(a *ask, host, origin string) bool {
+	hd := http.Header{}
+	r := &http.Request{Method: http.MethodGet, Host: host, Header: http.Header{"Origin": {origin}}}
+	if p.h.origin(hd, r) != nil {
+		return false
+	}
+	var b strings.Builder
+	if hd.Write(&b) != nil {
+		return false
+	}
+	a.cors = b.String()
+	return true
+}
+
+// simple reads a query of offset, live, cursor, budget and encoding, as clients
+// write them. It returns false for all else, good or bad.
+func (q *query) simple(raw []byte) bool {
+	given := false
+	for seen := 0; len(raw) > 0; {
+		pair := raw
+		if i := bytes.IndexByte(raw, '&'); i >= 0 {
+			pair, raw = raw[:i], raw[i+1:]
+		} else {
+			raw = nil
+		}
+		key, value, ok := bytes.Cut(pair, []byte{'='})
+		if !ok {
+			return false
+		}
+		bit, ok := q.one(string(key), string(value))
+		if !ok || seen&bit != 0 {
+			return false
+		}
+		seen |= bit
+		given = given || bit == 1
+	}
+	return given || q.live == poll
+}
+
+// one reads one parameter and returns its bit.
+func (q *query) one(key, value string) (bit int, ok bool) {
+	var err error
+	switch key {
+	case "offset":
+		q.from, err = twohop.ParseFrom(value)
+		return 1, err == nil
+	case "live":
+		switch value {
+		case "sse":
+			q.live = sse
+		case "long-poll":
+			q.live = longPoll
+		default:
+			return 0, false
+		}
+		return 2, true
+	case "cursor":
+		q.token, err = strconv.ParseUint(value, 10, 64)
+		q.hasToken = true
+		return 4, err == nil && q.token <= maxCacheToken
+	case "budget":
+		q.budget, err = parseBudget(value)
+		return 8, err == nil
+	case "encoding":
+		q.base64 = true
+		return 16, value == "base64"
+	}
+	return 0, false
+}
+
+// opened is a channel that was opened, or a page that was read, elsewhere.
+type opened struct {
+	r     *reader
+	a     ask
+	bytes []byte // of the request, for the full HTTP server if it is to be refused
+	ch    *hub.Channel
+	at    twohop.Offset
+	view  *hub.View
+	err   error
+}
+
+// open does elsewhere what may take time, and goes on in Turn.
+func (r *reader) open(b []byte, name string, a ask) bool {
+	n := len(b)
+	if i := bytes.Index(b, []byte("\r\n\r\n")); i >= 0 {
+		n = i + 4
+	}
+	o := &opened{r: r, a: a, bytes: append([]byte(nil), b[:n]...)}
+	raw := string(r.p.req.Query)
+	r.state = busy
+	r.c.SetDue(0)
+	h := r.p.h
+	go func() {
+		ctx := context.Background() //nolint:forbidigo // the engine bounds its own time
+		if o.a.q, o.err = parseQuery(raw, a.lastID); o.err == nil {
+			if o.ch, o.err = h.hub.Open(ctx, name); o.err == nil {
+				o.at, o.err = h.locate(ctx, o.ch, &o.a.q)
+			}
+		}
+		r.p.loop.Post(o)
+	}()
+	return false
+}
+
+// Turn implements park.Task: the channel is open, or the request is refused.
+func (o *opened) Turn() bool {
+	r := o.r
+	if o.ch != nil {
+		defer o.ch.Close()
+	}
+	if !r.c.Open() {
+		return false
+	}
+	r.state = idle
+	if o.err != nil {
+		r.handOver(append(o.bytes, r.in...))
+		return false
+	}
+	if !r.begin(o.bytes, o.ch, o.at, &o.a) {
+		r.again()
+	}
+	return false
+}
+
+// begin answers a GET of an open channel, or begins to.
+func (r *reader) begin(b []byte, ch *hub.Channel, at twohop.Offset, a *ask) (stop bool) {
+	if a.q.live == poll && a.q.atTail() {
+		if v, err := ch.ReadTail(); err == nil {
+			return r.answer(b, ch, v, a)
+		}
+	}
+	v := ch.TryRead(at)
+	if v == nil {
+		return r.fetch(b, ch, at, *a)
+	}
+	return r.answer(b, ch, v, a)
+}
+
+// fetch reads a page from the engine, elsewhere.
+func (r *reader) fetch(b []byte, ch *hub.Channel, at twohop.Offset, a ask) bool {
+	o := &fetched{opened{r: r, a: a, bytes: append([]byte(nil), b...), at: at}}
+	if i := bytes.Index(o.bytes, []byte("\r\n\r\n")); i >= 0 {
+		o.bytes = o.bytes[:i+4]
+	}
+	r.state = busy
+	r.c.SetDue(0)
+	h, name := r.p.h, ch.Info().Name
+	go func() {
+		ctx := context.Background() //nolint:forbidigo // the engine bounds its own time
+		if o.ch, o.err = h.hub.Open(ctx, name); o.err == nil {
+			o.view, o.err = o.ch.Read(ctx, at)
+		}
+		r.p.loop.Post(o)
+	}()
+	return false
+}
+
+// fetched is an opened whose first page was read.
+type fetched struct{ opened }
+
+// Turn implements park.Task.
+func (o *fetched) Turn() bool {
+	r := o.r
+	if o.ch != nil {
+		defer o.ch.Close()
+	}
+	if !r.c.Open() {
+		return false
+	}
+	r.state = idle
+	if o.err != nil {
+		r.handOver(append(o.bytes, r.in...))
+		return false
+	}
+	if !r.answer(o.bytes, o.ch, o.view, &o.a) {
+		r.again()
+	}
+	return false
+}
+
+// answer begins with a page.
+func (r *reader) answer(b []byte, ch *hub.Channel, v *hub.View, a *ask) (stop bool) {
+	p := r.p
+	if p.draining && a.q.live != poll {
+		r.handOver(b) // where it is ended at once
+		return true
+	}
+	r.cors = a.cors
+	switch a.q.live {
+	case sse:
+		r.stream(ch, v, a)
+	case longPoll:
+		r.token = wire.NextCacheToken(time.Now(), a.q.token, a.q.hasToken)
+		r.now = !a.q.cacheable()
+		switch {
+		case len(v.Data) > 0:
+			r.page(ch.Info(), v, longPollPage, a.match)
+		case v.Closed:
+			r.empty(ch.Info(), v)
+		default:
+			r.wait(ch, v.Next, &a.q)
+			r.c.SetDue(p.h.opts.LongPoll)
+		}
+	case poll:
+		r.token = wire.CacheToken(time.Now())
+		r.now = !a.q.cacheable()
+		r.page(ch.Info(), v, pollPage, a.match)
+	}
+	return false
+}
+
+// stream begins an SSE response.
+func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
+	p := r.p
+	info := ch.Info()
+	r.enc, r.json = a.q.encoding(info.ContentType), info.JSON()
+	head := append(p.out[:0], "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n"+
+		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n"...)
+	if r.enc == wire.EncodeBase64 {
+		head = append(head, "Stream-SSE-Data-Encoding: base64\r\n"...)
+	}
+	if a.q.budget > 0 {
+		head = append(append(append(head, "Stream-Budget: "...), a.q.budget.String()...), "\r\n"...)
+	}
+	head = append(p.common(head), a.cors...)
+	head = append(head, "\r\n"...)
+	head = wire.AppendChunk(head, func(dst []byte) []byte { return wire.SSEOpen(dst, p.h.opts.Retry) })
+	token := wire.NextCacheToken(time.Now(), a.q.token, a.q.hasToken)
+	head = append(head, r.frame(v, token)...)
+	p.out = head
+	maxAge := p.h.opts.MaxAge
+	r.ends = seconds(maxAge*4/5 + rand.N(maxAge*2/5)) //nolint:gosec // jitter, not a secret
+	r.close, r.reset = true, a.accepts || a.lastID != ""
+	p.h.delivered(v)
+	if !r.wait(ch, v.Next, &a.q) || !r.send(head) {
+		return
+	}
+	if v.Closed {
+		r.finish()
+		return
+	}
+	r.c.SetDue(p.h.opts.Heartbeat)
+	if !v.UpToDate {
+		r.catchUp()
+	}
+}
+
+var began = time.Now()
+
+// seconds says when d will have gone by, in seconds since the process began.
+func seconds(d time.Duration) uint32 { return uint32((time.Since(began) + d) / time.Second) } //nolint:gosec // a hundred years
+
+// heartbeat keeps an SSE response alive, or ends it at its age.
+func (r *reader) heartbeat() {
+	if seconds(0) >= r.ends {
+		r.finish()
+		return
+	}
+	r.c.SetDue(r.p.h.opts.Heartbeat)
+	if !r.c.Blocked() {
+		r.c.Write(heartbeatChunk)
+	}
+}
+
+var heartbeatChunk = wire.AppendChunk(nil, func(dst []byte) []byte { return append(dst, wire.SSEHeartbeat...) })
+
+// finish ends a live response cleanly.
+func (r *reader) finish() {
+	if r.live == longPoll {
+		r.close = r.close || r.p.draining
+		r.nothing()
+		return
+	}
+	r.leave()
+	if r.c.Blocked() {
+		r.c.Close() // the end of the response could not be told anyway
+		return
+	}
+	if r.c.Write(lastChunk) {
+		r.end()
+	}
+}
+
+var lastChunk = []byte("0\r\n\r\n")
+
+// frame is a view as a chunk of an SSE response.
+func (r *reader) frame(v *hub.View, token uint64) []byte {
+	return v.Frame(chunkedSSE+int(r.enc), hub.FrameKey{Token: token}, func(dst []byte) []byte {
+		return wire.AppendChunk(dst, func(dst []byte) []byte {
+			data := v.Data
+			if r.json && r.enc == wire.EncodeBase64 && len(data) > 0 {
+				data = wire.JSONArray(make([]byte, 0, len(data)+2), data)
+			}
+			return wire.SSEData(dst, r.enc, data, wire.Control{Next: v.Next, CacheToken: token, UpToDate: v.UpToDate, Closed: v.Closed})
+		})
+	})
+}
+
+// page answers a poll, or a long poll that has something to tell.
+func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) {
+	p := r.p
+	if match != "" && !r.now && matches(match, wire.ETag(v.From, v.Next, v.UpToDate, v.Closed)) {
+		framing = notModified
+	}
+	encode := func(dst []byte) []byte { return p.pageBytes(dst, &info, v, framing, r.token, r.now, r.cors) }
+	var b []byte
+	if r.cors != "" || r.now {
+		b = encode(nil)
+	} else {
+		b = v.Frame(framing, hub.FrameKey{Token: r.token, Second: p.today()}, encode)
+	}
+	if framing != notModified {
+		p.h.delivered(v)
+	}
+	if r.c.Write(b) {
+		r.rest()
+	}
+}
+
+// pageBytes makes the answer to a poll or long poll.
+func (p *parkedLoop) pageBytes(dst []byte, info *twohop.Info, v *hub.View, framing int, token uint64, now bool, cors string) []byte {
+	if framing == notModified {
+		dst = append(dst, "HTTP/1.1 304 Not Modified\r\n"...)
+	} else {
+		dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
+	}
+	dst = append(append(append(dst, "Content-Type: "...), info.ContentType...), "\r\n"...)
+	dst = p.place(dst, info, v, token)
+	switch {
+	case now:
+		dst = append(dst, "Cache-Control: no-store\r\n"...)
+	case v.UpToDate && framing != longPollPage:
+		dst = append(dst, "Cache-Control: public, max-age=1\r\n"...)
+	default:
+		dst = append(dst, "Cache-Control: public, max-age=60, stale-while-revalidate=300\r\n"...)
+	}
+	if !now {
+		dst = append(append(append(dst, "ETag: "...), wire.ETag(v.From, v.Next, v.UpToDate, v.Closed)...), "\r\n"...)
+	}
+	dst = append(p.common(dst), cors...)
+	if framing == notModified {
+		return append(dst, "\r\n"...)
+	}
+	n := len(v.Data)
+	if info.JSON() {
+		n = max(2, n+1)
+	}
+	dst = strconv.AppendInt(append(dst, "Content-Length: "...), int64(n), 10)
+	dst = append(dst, "\r\n\r\n"...)
+	if info.JSON() {
+		return wire.JSONArray(dst, v.Data)
+	}
+	return append(dst, v.Data...)
+}
+
+// place appends the header lines that say where a page ends.
+func (p *parkedLoop) place(dst []byte, info *twohop.Info, v *hub.View, token uint64) []byte {
+	dst = v.Next.AppendTo(append(dst, "Stream-Next-Offset: "...))
+	dst = info.Start.AppendTo(append(dst, "\r\nStream-Start-Offset: "...))
+	dst = strconv.AppendUint(append(dst, "\r\nStream-Cursor: "...), token, 10)
+	if v.UpToDate {
+		dst = append(dst, "\r\nStream-Up-To-Date: true"...)
+	}
+	if v.Closed {
+		dst = append(dst, "\r\nStream-Closed: true"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// today is the present second.
+func (p *parkedLoop) today() int64 {
+	now := time.Now()
+	if s := now.Unix(); s != p.dated {
+		p.dated = s
+		p.date = now.UTC().AppendFormat(p.date[:0], http.TimeFormat)
+	}
+	return p.dated
+}
+
+// common appends the header lines that every answer has.
+func (p *parkedLoop) common(dst []byte) []byte {
+	p.today()
+	dst = append(append(dst, "Date: "...), p.date...)
+	return append(dst, "\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: cross-origin\r\nStream-Extensions: "+extensions+"\r\n"...)
+}
+
+// nothing ends a long poll that waits, with a 204.
+func (r *reader) nothing() {
+	ch := r.g.ch
+	v := ch.TryRead(r.at)
+	if v == nil || len(v.Data) > 0 {
+		r.g.Moved() // something came just now: its turn answers
+		return
+	}
+	r.leave()
+	r.empty(ch.Info(), v)
+	r.again()
+}
+
+// empty is the 204 of a long poll.
+func (r *reader) empty(info twohop.Info, v *hub.View) {
+	dst := append(r.p.out[:0], "HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n"...)
+	dst = r.p.place(dst, &info, v, r.token)
+	dst = append(r.p.common(dst), r.cors...)
+	if r.close {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	dst = append(dst, "\r\n"...)
+	r.p.out = dst
+	if r.send(dst) {
+		r.rest()
+	}
+}
+
+var _ park.Task = (*opened)(nil)
