@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,11 @@ type Channel struct {
 
 	readers atomic.Int32 // live readers
 
+	renewal struct {
+		sync.Mutex
+		timer *time.Timer // while a channel with a TTL has live readers
+	}
+
 	// mu guards what follows. It is held for copying a few words only, so
 	// neither the feed nor a reader ever waits long for it.
 	mu      sync.Mutex
@@ -46,23 +52,36 @@ type Channel struct {
 // channel is in the hub already, so what the feed tells meanwhile is not missed.
 func (c *Channel) load(ctx context.Context) {
 	defer close(c.ready)
-	info, err := c.hub.eng.Info(context.WithoutCancel(ctx), c.name)
-	if err != nil {
-		c.err = err
-		c.hub.forget(c)
-		return
+	for {
+		info, err := c.hub.eng.Info(context.WithoutCancel(ctx), c.name)
+		if err != nil {
+			c.err = err
+			c.hub.forget(c)
+			return
+		}
+		if c.loadAs(info) {
+			return
+		}
 	}
+}
+
+// loadAs takes what the engine told, and what the feed told meanwhile. It
+// returns false if that leaves open which channel of the name the engine told
+// of: one was deleted while it was asked.
+func (c *Channel) loadAs(info twohop.Info) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	early := c.early
+	c.early = nil
+	if slices.ContainsFunc(early, func(e engine.Event) bool { return e.Kind == engine.Deleted }) {
+		return false
+	}
 	c.info, c.loaded = info, true
 	c.tail.reset(info.Tail)
-	for i := range c.early {
-		c.apply(&c.early[i])
+	for i := range early {
+		c.apply(&early[i])
 	}
-	c.early = nil
-	if c.deleted {
-		c.hub.forget(c)
-	}
+	return true
 }
 
 // fresh asks the engine again where a lifetime could have ended unnoticed, and
@@ -126,8 +145,41 @@ func (c *Channel) Info() twohop.Info {
 	return c.info
 }
 
-// AddReader counts a live reader in or, with -1, out.
-func (c *Channel) AddReader(n int32) { c.readers.Add(n) }
+// AddReader counts a live reader in or, with -1, out. A channel with a TTL does
+// not expire as long as it has live readers (Durable Streams 5.1).
+func (c *Channel) AddReader(n int32) {
+	c.readers.Add(n)
+	if c.info.TTL == 0 { // never changes
+		return
+	}
+	r := &c.renewal
+	r.Lock()
+	defer r.Unlock()
+	switch n := c.readers.Load(); {
+	case n > 0 && r.timer == nil:
+		r.timer = time.AfterFunc(max(c.info.TTL/2, minRenewal), c.renew)
+	case n == 0 && r.timer != nil:
+		r.timer.Stop()
+		r.timer = nil
+	}
+}
+
+const minRenewal = 100 * time.Millisecond
+
+// renew renews the TTL, again and again until the timer is stopped.
+func (c *Channel) renew() {
+	if !c.hub.enter() {
+		return
+	}
+	defer c.hub.stopped.Done()
+	c.hub.eng.Touch(c.name)
+	r := &c.renewal
+	r.Lock()
+	defer r.Unlock()
+	if r.timer != nil {
+		r.timer.Reset(max(c.info.TTL/2, minRenewal))
+	}
+}
 
 // Stale reports that the feed lost its place since the channel was opened: the
 // reader must open it again and go on at its offset.
@@ -253,6 +305,9 @@ func (c *Channel) remember(b twohop.Batch) *View {
 		return v
 	}
 	v := c.view(b)
+	if b.From.Compare(c.info.Start) < 0 {
+		return v // retention dropped it meanwhile: nobody else is to see it
+	}
 	if c.held += len(b.Data); c.held <= c.hub.opts.TailBytes || len(c.views) == 0 {
 		if c.views == nil {
 			c.views = map[twohop.Offset]*View{}

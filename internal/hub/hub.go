@@ -60,6 +60,7 @@ type Hub struct {
 	}
 	wakers  []*waker
 	idle    atomic.Int64 // live channels without readers
+	closing sync.Mutex   // orders enter and Close
 	stop    chan struct{}
 	stopped sync.WaitGroup
 }
@@ -83,8 +84,24 @@ func New(eng engine.Engine, opts Options) *Hub {
 
 // Close stops the hub's goroutines. It does not close the engine.
 func (h *Hub) Close() {
+	h.closing.Lock()
 	close(h.stop)
+	h.closing.Unlock()
 	h.stopped.Wait()
+}
+
+// enter begins something that Close waits for, to be ended by stopped.Done. It
+// returns false when it is too late for that.
+func (h *Hub) enter() bool {
+	h.closing.Lock()
+	defer h.closing.Unlock()
+	select {
+	case <-h.stop:
+		return false
+	default:
+	}
+	h.stopped.Add(1)
+	return true
 }
 
 // Engine is the engine below.
@@ -135,6 +152,17 @@ func (h *Hub) Adopt(c *Channel) bool {
 
 // Open returns the live channel of a name for one reader, who must Close it.
 func (h *Hub) Open(ctx context.Context, name string) (*Channel, error) {
+	c, joined, err := h.open(ctx, name)
+	if err != nil && joined && ctx.Err() == nil {
+		// The engine was asked for somebody else, maybe before this reader was
+		// told that the channel exists.
+		c, _, err = h.open(ctx, name)
+	}
+	return c, err
+}
+
+// open is Open for one try. It reports whether it joined another's.
+func (h *Hub) open(ctx context.Context, name string) (_ *Channel, joined bool, _ error) {
 	hash := h.hash(name)
 	s := &h.shards[hash%shards]
 	s.Lock()
@@ -150,23 +178,24 @@ func (h *Hub) Open(ctx context.Context, name string) (*Channel, error) {
 			h.idle.Add(-1)
 		}
 		c.refs++
+		joined = true
 		s.Unlock()
 	}
 	select {
 	case <-c.ready:
 	case <-ctx.Done():
 		h.release(c)
-		return nil, ctx.Err()
+		return nil, joined, ctx.Err()
 	}
-	if c.err != nil {
+	err := c.err
+	if err == nil {
+		err = c.fresh(ctx)
+	}
+	if err != nil {
 		h.release(c)
-		return nil, c.err
+		return nil, joined, err
 	}
-	if err := c.fresh(ctx); err != nil {
-		h.release(c)
-		return nil, err
-	}
-	return c, nil
+	return c, joined, nil
 }
 
 func (h *Hub) release(c *Channel) {

@@ -17,6 +17,12 @@ type tail struct {
 	bytes   int
 }
 
+// sizeOf is what a batch takes in memory: many small ones are not free.
+func sizeOf(b *twohop.Batch) int {
+	const batch = 80
+	return batch + len(b.Data) + 4*len(b.Ends)
+}
+
 func (t *tail) reset(at twohop.Offset) { *t = tail{next: at} }
 
 // add appends a batch and drops old ones beyond limit bytes. Batches that were
@@ -30,10 +36,10 @@ func (t *tail) add(b twohop.Batch, limit int) {
 	}
 	t.batches = append(t.batches, b)
 	t.next = b.Next
-	t.bytes += len(b.Data)
+	t.bytes += sizeOf(&b)
 	drop := 0
 	for t.bytes > limit && drop < len(t.batches)-1 {
-		t.bytes -= len(t.batches[drop].Data)
+		t.bytes -= sizeOf(&t.batches[drop])
 		drop++
 	}
 	t.drop(drop)
@@ -43,7 +49,7 @@ func (t *tail) add(b twohop.Batch, limit int) {
 func (t *tail) trim(start twohop.Offset) {
 	drop := 0
 	for drop < len(t.batches) && t.batches[drop].From.Compare(start) < 0 {
-		t.bytes -= len(t.batches[drop].Data)
+		t.bytes -= sizeOf(&t.batches[drop])
 		drop++
 	}
 	t.drop(drop)

@@ -34,9 +34,9 @@ var (
 	piped  = mode{name: "pipe", virtual: true, http1: true, serve: servePipe}
 	tcp    = mode{name: "tcp", http1: true, serve: serveTCP}
 	http2  = mode{name: "http2", serve: serveHTTP2}
-	all    = []mode{piped, tcp, http2}
-	plain  = []mode{piped, tcp} // those that speak HTTP/1.1
-	bubble = []mode{piped}      // those in which time is virtual
+	all    = append([]mode{piped, tcp, http2}, loopModes...)
+	plain  = append([]mode{piped, tcp}, loopModes...) // those that speak HTTP/1.1
+	bubble = []mode{piped}                            // those in which time is virtual
 )
 
 // run runs a test body in each of the modes.

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package httpstream_test
+
+var loopModes []mode
