@@ -8,12 +8,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"twohop"
+	"twohop/internal/startpage"
 )
 
 // routes is everything that the server answers. It matches paths as they are:
 // names of channels must not be cleaned up or redirected.
 func (s *Server) routes() http.Handler {
 	metrics := promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})
+	start := startpage.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/") {
 			s.parts.streams.ServeHTTP(w, r)
@@ -27,6 +29,8 @@ func (s *Server) routes() http.Handler {
 			return
 		}
 		switch r.URL.Path {
+		case "/":
+			start.ServeHTTP(w, r)
 		case "/health":
 			answer(w, r, http.StatusOK, map[string]any{"healthy": true})
 		case "/ready":
