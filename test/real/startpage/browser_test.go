@@ -1,0 +1,151 @@
+//go:build real
+
+package startpage_test
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// startBrowser runs a headless Chromium; it ends with the test.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Fatal("no Chromium in the PATH: install the package chromium")
+	}
+	options := slices.Concat(chromedp.DefaultExecAllocatorOptions[:], []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1280, 900),
+		chromedp.Flag("disable-component-update", true),
+	})
+	ctx, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	t.Cleanup(stop)
+	browser, closeBrowser := chromedp.NewContext(ctx)
+	t.Cleanup(closeBrowser)
+	if err := chromedp.Do(browser); err != nil {
+		t.Fatalf("starting %s: %v", path, err)
+	}
+	return browser
+}
+
+// page is the start page in a tab of its own.
+type page struct {
+	t   *testing.T
+	tab context.Context //nolint:containedctx // chromedp's handle of the tab
+
+	mu struct {
+		sync.Mutex
+		faults []string // what the browser's console was told
+	}
+}
+
+// openPage loads the page and waits until it is live. At the end of the test
+// the console must be empty, but for what tolerated allows.
+func openPage(t *testing.T, browser context.Context, url string, tolerated ...string) *page {
+	t.Helper()
+	p := &page{t: t}
+	var closeTab context.CancelFunc
+	p.tab, closeTab = chromedp.NewContext(browser)
+	t.Cleanup(func() {
+		closeTab()
+		p.checkConsole(tolerated)
+	})
+	if err := chromedp.Listen(p.tab, p.hear); err != nil {
+		t.Fatal(err)
+	}
+	p.do(chromedp.Navigate(url))
+	p.wait("the page to be live", `document.getElementById('state').dataset.state === 'live'`)
+	return p
+}
+
+func (p *page) hear(event any) {
+	var fault string
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		fault = "exception: " + e.ExceptionDetails.Text
+	case *runtime.EventConsoleAPICalled:
+		fault = fmt.Sprintf("console.%s", e.Type)
+	case *cdplog.EventEntryAdded:
+		fault = fmt.Sprintf("%s: %s: %s (%s)", e.Entry.Source, e.Entry.Level, e.Entry.Text, e.Entry.URL)
+	default:
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.faults = append(p.mu.faults, fault)
+}
+
+func (p *page) checkConsole(tolerated []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, fault := range p.mu.faults {
+		if !slices.ContainsFunc(tolerated, func(prefix string) bool { return strings.HasPrefix(fault, prefix) }) {
+			p.t.Errorf("the console was told: %s", fault)
+		}
+	}
+}
+
+func (p *page) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if err := chromedp.Do(p.tab, steps...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// evaluate is the value of a JavaScript expression in the page.
+func evaluate[T any](p *page, expression string) T {
+	p.t.Helper()
+	value, err := chromedp.Run(p.tab, chromedp.Evaluate[T](expression))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+// wait waits until a JavaScript expression is true.
+func (p *page) wait(what, expression string) {
+	p.t.Helper()
+	waitFor(p.t, what, func() bool { return evaluate[bool](p, "Boolean("+expression+")") })
+}
+
+func (p *page) click(id string) {
+	p.t.Helper()
+	p.do(chromedp.Click(chromedp.CSS("#" + id)))
+}
+
+// enter types a record and presses Enter.
+func (p *page) enter(text string) {
+	p.t.Helper()
+	p.do(chromedp.SendKeys(chromedp.CSS("#text"), text+kb.Enter))
+}
+
+func (p *page) text(id string) string {
+	p.t.Helper()
+	return evaluate[string](p, fmt.Sprintf("document.getElementById(%q).textContent", id))
+}
+
+// number reads a figure, as it stands on the page: "1,240".
+func number(id string) string {
+	return fmt.Sprintf("Number(document.getElementById(%q).textContent.replaceAll(',', ''))", id)
+}
+
+// shows is true when a row of the list contains the text.
+func shows(text string) string {
+	return fmt.Sprintf("[...document.querySelectorAll('#records li')].some((row) => row.textContent.includes(%q))", text)
+}
