@@ -37,29 +37,39 @@ func Match(glob, name string) bool {
 	return matchSegments(strings.Split(glob, "/"), strings.Split(name, "/"))
 }
 
+// matchSegments lets each "**" take as few segments as it can, and when what
+// follows does not match gives the last one more: a name that an earlier one
+// could match the last one can, too, so that none needs to be tried again.
 func matchSegments(glob, name []string) bool {
-	for len(glob) > 0 {
-		if glob[0] == "**" {
-			for i := 0; i <= len(name); i++ {
-				if matchSegments(glob[1:], name[i:]) {
-					return true
-				}
+	wild, tried := -1, 0 // the last "**", and what it takes ends here
+	g, n := 0, 0
+	for n < len(name) || g < len(glob) {
+		if g < len(glob) && glob[g] == "**" {
+			wild, tried = g, n
+			g++
+			continue
+		}
+		if g < len(glob) && n < len(name) {
+			if ok, err := path.Match(glob[g], name[n]); err == nil && ok {
+				g, n = g+1, n+1
+				continue
 			}
+		}
+		if wild < 0 || tried == len(name) {
 			return false
 		}
-		if len(name) == 0 {
-			return false
-		}
-		if ok, err := path.Match(glob[0], name[0]); err != nil || !ok {
-			return false
-		}
-		glob, name = glob[1:], name[1:]
+		tried++
+		g, n = wild+1, tried
 	}
-	return len(name) == 0
+	return true
 }
 
 // CheckGlob says whether a pattern is well formed.
 func CheckGlob(glob string) error {
-	_, err := path.Match(glob, "")
-	return err
+	for seg := range strings.SplitSeq(glob, "/") {
+		if _, err := path.Match(seg, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
