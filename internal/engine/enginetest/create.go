@@ -145,6 +145,12 @@ func createByRefused(f *fixture) {
 	f.absent("new", twohop.CodeNotFound)
 	f.channel("new", "first")
 	f.holds("new", "first")
+	c := f.appendOf("fork", "x")
+	c.Create, c.ContentType = &twohop.Spec{Fork: &twohop.Fork{Source: "new"}}, json
+	f.refused(c, twohop.CodeContentType)
+	f.absent("fork", twohop.CodeNotFound)
+	f.remove("new")
+	f.absent("new", twohop.CodeNotFound) // the fork that never was does not need it
 }
 
 func createCancelled(f *fixture) {

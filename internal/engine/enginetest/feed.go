@@ -16,6 +16,8 @@ type feed struct {
 	f    *fixture
 	busy []atomic.Bool // per shard: Event is running
 
+	hold chan struct{} // Event waits until it is closed; nil lets it go on
+
 	mu       sync.Mutex
 	stopped  bool          // the engine was closed; nothing may come
 	changed  chan struct{} // closed at each event
@@ -52,6 +54,9 @@ func (s *feed) Event(shard int, e *engine.Event) {
 		s.f.Errorf("Event is called concurrently for shard %d", shard)
 	}
 	defer s.busy[shard].Store(false)
+	if s.hold != nil {
+		<-s.hold
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -14,6 +15,7 @@ func feedCases() []testCase {
 		{name: "Fork", run: feedFork, both: true},
 		{name: "VisibleInDone", run: feedReads},
 		{name: "AfterClose", run: feedAfterClose, bubble: true},
+		{name: "CloseWaits", run: closeWaits, bubble: true},
 	}
 }
 
@@ -101,4 +103,33 @@ func feedAfterClose(f *fixture) {
 	f.logs = nil
 	time.Sleep(time.Hour)
 	synctest.Wait()
+}
+
+// closeWaits closes the engine while it tells the feed of an append: that is
+// finished first.
+func closeWaits(f *fixture) {
+	f.channel("a")
+	f.feed.hold = make(chan struct{})
+	var answered, closed atomic.Bool
+	go f.eng.Append(f.Context(), f.appendOf("a", "x"), func(_ twohop.Ack, err error) {
+		if answered.Store(true); err != nil {
+			f.Errorf("append: %v", err)
+		}
+	})
+	synctest.Wait()
+	go func() {
+		f.close()
+		closed.Store(true)
+	}()
+	synctest.Wait()
+	if closed.Load() || answered.Load() {
+		f.Errorf("while the feed is told: closed %v, answered %v", closed.Load(), answered.Load())
+	}
+	close(f.feed.hold)
+	synctest.Wait()
+	if !closed.Load() || !answered.Load() {
+		f.Fatalf("after the feed was told: closed %v, answered %v", closed.Load(), answered.Load())
+	}
+	f.feed.stop()
+	f.logs = nil
 }

@@ -344,6 +344,7 @@ func forkExpiry(f *fixture) {
 }
 
 func forkSourceExpires(f *fixture) {
+	time.Sleep(33 * time.Millisecond) // so that it is due at an odd time
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Hour})
 	f.append("a", "x")
 	f.create("f", &twohop.Spec{TTL: 24 * time.Hour, Fork: &twohop.Fork{Source: "a"}})

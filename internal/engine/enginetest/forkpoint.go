@@ -192,6 +192,16 @@ func forkTrims(f *fixture) {
 		f.holds("f", want...)
 	}
 	f.holds("a", "x", "y", "u", "v")
+	f.create("b", &twohop.Spec{Fork: &twohop.Fork{Source: "a"}, Retention: twohop.Retention{Bytes: 4}})
+	delete(f.logs, "b")
+	for i, want := range [][]string{{"y", "u", "v", "0"}, {"u", "v", "0", "1"}, {"u", "v", "0", "1", "2"}, {"0", "1", "2", "3"}} {
+		if _, err := f.send(f.appendOf("b", fmt.Sprint(i))); err != nil {
+			f.Fatal(err)
+		}
+		time.Sleep(lazy)
+		f.holds("b", want...)
+	}
+	f.remove("b")
 	f.fork("g", "f", nil, 0)
 	f.remove("a")
 	f.holds("f", "1", "2", "3")

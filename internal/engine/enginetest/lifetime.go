@@ -53,6 +53,7 @@ func (f *fixture) expired(name string) {
 }
 
 func ttlExpires(f *fixture) {
+	time.Sleep(33 * time.Millisecond) // so that it is due at an odd time
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Minute})
 	f.create("b", &twohop.Spec{ContentType: f.kind, TTL: 90 * time.Second})
 	time.Sleep(time.Minute - time.Millisecond)
@@ -116,6 +117,7 @@ func expiresAt(f *fixture) {
 }
 
 func expiredRecreate(f *fixture) {
+	time.Sleep(33 * time.Millisecond) // so that it is due at an odd time
 	spec := &twohop.Spec{ContentType: f.kind, TTL: time.Minute}
 	f.create("a", spec)
 	f.append("a", "old")
@@ -133,6 +135,7 @@ func expiredRecreate(f *fixture) {
 }
 
 func expiredAppendCreates(f *fixture) {
+	time.Sleep(33 * time.Millisecond) // so that it is due at an odd time
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Minute})
 	f.append("a", "old")
 	time.Sleep(time.Minute)

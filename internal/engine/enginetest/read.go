@@ -150,8 +150,10 @@ func readSince(f *fixture) {
 	time.Sleep(time.Minute)
 	f.create("f", &twohop.Spec{Fork: &twohop.Fork{Source: "a"}})
 	time.Sleep(time.Minute)
+	f.append("a", "after the fork")
+	time.Sleep(time.Minute)
 	f.append("f", "own")
-	for name, more := range map[string]int{"a": 0, "f": 1} {
+	for _, name := range []string{"a", "f"} {
 		all := f.walk(name)
 		since := func(t time.Time, skip int) {
 			f.Helper()
@@ -172,6 +174,6 @@ func readSince(f *fixture) {
 			since(at.Add(30*time.Second), 2*i+2)
 		}
 		since(begin.Add(8*time.Minute), 12)
-		since(begin.Add(time.Hour), 12+more)
+		since(begin.Add(time.Hour), 13)
 	}
 }

@@ -90,7 +90,7 @@ func (e *Engine) Since(_ context.Context, name string, t time.Time) (twohop.Offs
 	for _, sp := range ch.spansLocked(s.Start) {
 		i := sort.Search(len(sp.entries), func(i int) bool { return !time.Unix(0, sp.entries[i].at).Before(t) })
 		if i < len(sp.entries) && sp.entries[i].first < sp.to {
-			return s.Offset(max(s.Start, sp.entries[i].first)), nil
+			return s.Offset(sp.entries[i].first), nil
 		}
 	}
 	return s.Offset(s.Tail), nil
