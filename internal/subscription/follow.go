@@ -9,9 +9,9 @@ import (
 // absorb takes from the inbox how far channels have grown.
 func (s *sub) absorb() {
 	s.inbox.Lock()
-	marks := s.inbox.tails
-	if len(marks) > 0 {
-		s.inbox.tails = map[string]twohop.Offset{}
+	var marks map[string]twohop.Offset
+	if len(s.inbox.tails) > 0 {
+		marks, s.inbox.tails = s.inbox.tails, map[string]twohop.Offset{}
 	}
 	s.inbox.Unlock()
 	for name, tail := range marks {

@@ -146,16 +146,13 @@ func (s *sub) admit(ctx context.Context, kind, token string, body func() (*worke
 	return gen, r, err
 }
 
-// ack moves a cursor. A channel that is gone has none to move; that is not the
-// worker's fault, so it is passed over.
+// ack moves a cursor. A channel that was deleted meanwhile has none to move;
+// that is not the worker's fault, so it is passed over.
 func (s *sub) ack(ctx context.Context, st *state, a *ack) error {
 	name := a.name()
 	l, linked := st.Links[name]
 	if !linked {
-		if _, err := s.m.store.Info(ctx, name); absent(err) && s.matches(name) {
-			return nil
-		}
-		return badAck("%q is not linked to the subscription", name)
+		return badAck("%q is not linked to the subscription", clip(name))
 	}
 	to, err := twohop.ParseOffset(a.Offset)
 	if err != nil {

@@ -37,7 +37,7 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	if o.WebhookTimeout <= 0 {
+	if o.WebhookTimeout = o.WebhookTimeout.Truncate(time.Millisecond); o.WebhookTimeout <= 0 {
 		o.WebhookTimeout = 30 * time.Second
 	}
 	if o.MaxSubscriptions <= 0 {
@@ -204,9 +204,9 @@ func (m *Manager) dispatch() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.marks.Lock()
-	marks := m.marks.tails
-	if len(marks) > 0 {
-		m.marks.tails = make(map[string]twohop.Offset, min(len(marks), 1024))
+	var marks map[string]twohop.Offset
+	if n := len(m.marks.tails); n > 0 {
+		marks, m.marks.tails = m.marks.tails, make(map[string]twohop.Offset, min(n, 1024))
 	}
 	m.marks.Unlock()
 	for channel, tail := range marks {

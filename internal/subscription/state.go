@@ -62,7 +62,8 @@ const (
 	lostGrace   = time.Second
 )
 
-// clock is the time as states keep it.
+// clock is the time as states keep it. All times that are waited for are whole
+// milliseconds, so that one whose timer has fired is due.
 func clock() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // clone copies what methods change.
@@ -103,7 +104,7 @@ func (st *state) attempt(now time.Time, timeout time.Duration, snapshot map[stri
 func (st *state) attemptFailed(now time.Time, jitter float64) {
 	st.Wake.AttemptUntil = time.Time{}
 	st.Retries++
-	st.NextAttempt = now.Add(backoff(st.Retries, jitter)).Truncate(time.Millisecond)
+	st.NextAttempt = now.Add(backoff(st.Retries, jitter))
 }
 
 // differs reports whether st has a wake, or an attempt, that old has not.
@@ -125,7 +126,7 @@ func (st *state) heard() {
 // backoff is the delay before the n-th retry; jitter is between -1 and 1.
 func backoff(n int, jitter float64) time.Duration {
 	d := min(float64(retryMin)*math.Pow(2, float64(n-1)), float64(retryMax))
-	return time.Duration(d * (1 + retryJitter*jitter))
+	return time.Duration(d * (1 + retryJitter*jitter)).Truncate(time.Millisecond)
 }
 
 // anyJitter is a random argument of backoff.
