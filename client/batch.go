@@ -12,6 +12,7 @@ type batch struct {
 	// The sender's alone:
 	seq   uint64
 	sent  bool // a request is under way, or has succeeded
+	first bool // all before it were acknowledged when it was sent
 	held  bool // it overtook one before it: to be sent when it is the first
 	acked bool
 	ack   Ack

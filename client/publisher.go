@@ -223,3 +223,7 @@ func (p *Publisher) Pending() uint64 {
 	defer p.mu.Unlock()
 	return p.mu.taken - p.mu.acked
 }
+
+// Done is closed when the publisher has ended: it was closed, or a batch was
+// refused for good. Flush and Close return the error.
+func (p *Publisher) Done() <-chan struct{} { return p.done }

@@ -125,7 +125,7 @@ func (s *sender) take() (*batch, time.Duration) {
 
 // send starts a batch's request.
 func (s *sender) send(b *batch) {
-	b.sent = true
+	b.sent, b.first = true, b == s.window[0]
 	s.inFlight++
 	h := publishHeader(s.p.opts.ContentType, s.p.opts.Lines)
 	h.Set("Producer-Id", s.p.opts.ProducerID)
@@ -178,7 +178,7 @@ func (s *sender) settle(o outcome) error {
 	}
 	opts := &s.p.opts
 	switch code := o.fail.err.Code; {
-	case code == twohop.CodeProducerSeq && o.b != s.window[0]:
+	case code == twohop.CodeProducerSeq && !o.b.first:
 		o.b.sent, o.b.held = false, true // it overtook one before it
 		return nil
 	case code == twohop.CodeNotFound && opts.Create != nil && (!s.anyAck || !opts.FixedBatches):

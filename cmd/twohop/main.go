@@ -4,7 +4,7 @@
 // Invariant: a subcommand talks to the world through its app only: standard
 // streams, the context that Ctrl-C cancels, and the error that it returns. main
 // alone prints errors and chooses the exit code: 0 is success, 1 failure, 2 a
-// fault in how the command was called.
+// fault in how the command was called, 130 an interrupt that cut work short.
 package main
 
 import (
@@ -25,10 +25,14 @@ import (
 
 // The exit codes.
 const (
-	exitOK      = 0
-	exitFailure = 1
-	exitUsage   = 2
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130
 )
+
+// errInterrupted ends a subcommand that a signal cut short. It is not printed.
+var errInterrupted = errors.New("interrupted")
 
 // app is what a subcommand has of the world. Run methods get a pointer to it.
 type app struct {
@@ -45,6 +49,8 @@ type app struct {
 // cli is the command line: a field for each subcommand.
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
+	Publish publishCmd `cmd:"" help:"Publish messages, a file's lines or the standard input's to a channel."`
+	Follow  followCmd  `cmd:"" help:"Print what is in channels, and what comes."`
 	Config  configCmd  `cmd:"" help:"Check or print the server's configuration."`
 	Version versionCmd `cmd:"" help:"Print the version and how this twohop was built."`
 }
@@ -107,7 +113,19 @@ func parseAndRun(a *app, args []string) error {
 	if err != nil {
 		return &usageError{message: err.Error(), hint: "twohop --help lists the commands, twohop COMMAND --help what each takes"}
 	}
-	return parsed.Run()
+	return single(parsed.Run())
+}
+
+// single takes an error out of the joins that hold nothing else: kong makes one
+// of what Run and its hooks return.
+func single(err error) error {
+	for {
+		joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // looked at layer by layer
+		if !ok || len(joined.Unwrap()) != 1 {
+			return err
+		}
+		err = joined.Unwrap()[0]
+	}
 }
 
 // report prints an error as "twohop: message" with its hint below, and returns
@@ -116,16 +134,10 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	message, hint, code := err.Error(), "", exitFailure
-	if e, ok := err.(*twohop.Error); ok { //nolint:errorlint // a wrapped one has more to say
-		message = e.Message
-		if e.Channel != "" {
-			message = e.Channel + ": " + message
-		}
-		if e.Err != nil {
-			message += ": " + e.Err.Error()
-		}
+	if errors.Is(err, errInterrupted) {
+		return exitInterrupted
 	}
+	message, hint, code := messageOf(err), "", exitFailure
 	if e, ok := errors.AsType[*usageError](err); ok {
 		hint, code = e.hint, exitUsage
 	} else if e, ok := errors.AsType[*failure](err); ok {
@@ -138,4 +150,21 @@ func report(w io.Writer, err error) int {
 		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(hint, "\n", "\n  "))
 	}
 	return code
+}
+
+// messageOf is an error's text for a person: without the code, which is for
+// programs.
+func messageOf(err error) string {
+	e, ok := err.(*twohop.Error) //nolint:errorlint // a wrapped one has more to say
+	if !ok {
+		return err.Error()
+	}
+	message := e.Message
+	if e.Channel != "" {
+		message = e.Channel + ": " + message
+	}
+	if e.Err != nil {
+		message += ": " + e.Err.Error()
+	}
+	return message
 }
