@@ -79,21 +79,23 @@ func (f *fakeStore) Create(ctx context.Context, name string, spec *twohop.Spec) 
 	}
 	f.mu.Lock()
 	if l := f.logs[name]; l != nil {
-		f.mu.Unlock()
-		info, err := f.Info(ctx, name)
-		return info, false, err
+		defer f.mu.Unlock()
+		return l.info(name), false, nil
 	}
 	f.epoch++
 	l := &fakeLog{epoch: f.epoch, contentType: spec.ContentType, keys: map[string]twohop.Offset{}}
 	l.add(name, spec.Data, spec.Ends)
 	f.logs[name] = l
-	tail := l.tail()
+	info := l.info(name)
 	f.mu.Unlock()
 	if len(spec.Ends) > 0 {
-		f.tell(name, tail)
+		f.tell(name, info.Tail)
 	}
-	info, err := f.Info(ctx, name)
-	return info, true, err
+	return info, true, nil
+}
+
+func (l *fakeLog) info(name string) twohop.Info {
+	return twohop.Info{Name: name, ContentType: l.contentType, Tail: l.tail(), Start: twohop.Offset{Epoch: l.epoch, Pos: uint64(l.first)}}
 }
 
 func (f *fakeStore) Append(ctx context.Context, a *twohop.Append) (twohop.Ack, error) {
@@ -151,8 +153,7 @@ func (f *fakeStore) Info(ctx context.Context, name string) (twohop.Info, error) 
 	if l == nil {
 		return twohop.Info{}, notThere(name)
 	}
-	return twohop.Info{Name: name, ContentType: l.contentType, Tail: l.tail(),
-		Start: twohop.Offset{Epoch: l.epoch, Pos: uint64(l.first)}}, ctx.Err()
+	return l.info(name), ctx.Err()
 }
 
 func (f *fakeStore) Read(ctx context.Context, name string, from twohop.Offset, _ int) (twohop.Batch, error) {
