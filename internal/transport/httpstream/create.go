@@ -74,6 +74,11 @@ func (h *Handler) spec(hd http.Header) (*twohop.Spec, error) {
 			return nil, err
 		}
 	}
+	for _, name := range []string{"Content-Type", "Stream-Ttl", "Stream-Expires-At", "Stream-Forked-From", "Stream-Fork-Offset", "Stream-Fork-Sub-Offset"} {
+		if _, err := only(hd, name); err != nil {
+			return nil, err
+		}
+	}
 	ttl, hasTTL := hd["Stream-Ttl"]
 	expires, hasExpires := hd["Stream-Expires-At"]
 	if hasTTL && hasExpires {
@@ -110,6 +115,9 @@ func (h *Handler) fork(hd http.Header) (*twohop.Fork, error) {
 	at, hasAt := hd["Stream-Fork-Offset"]
 	sub, hasSub := hd["Stream-Fork-Sub-Offset"]
 	if source == "" {
+		if _, has := hd["Stream-Forked-From"]; has {
+			return nil, badHeader("Stream-Forked-From", "", "the path of a channel")
+		}
 		if hasAt || hasSub {
 			return nil, &twohop.Error{Code: twohop.CodeInvalidHeader, Message: "a fork offset without Stream-Forked-From",
 				Hint: "name the source: Stream-Forked-From: /v1/stream/{channel}"}

@@ -36,6 +36,14 @@ var status = map[twohop.Code]int{
 	twohop.CodeSeqRegression:      http.StatusConflict,
 	twohop.CodeProducerSeq:        http.StatusConflict,
 	twohop.CodeForkSource:         http.StatusConflict,
+	twohop.CodeSubscriptionExists: http.StatusConflict,
+	twohop.CodeFenced:             http.StatusConflict,
+	twohop.CodeAlreadyClaimed:     http.StatusConflict,
+	twohop.CodeNoPendingWork:      http.StatusConflict,
+	twohop.CodeInvalidAck:         http.StatusConflict,
+	twohop.CodeWebhookURL:         http.StatusBadRequest,
+	twohop.CodeTokenInvalid:       http.StatusUnauthorized,
+	twohop.CodeTokenExpired:       http.StatusUnauthorized,
 	twohop.CodeGone:               http.StatusGone,
 	twohop.CodeReset:              http.StatusGone,
 	twohop.CodeTailMoved:          http.StatusPreconditionFailed,
@@ -74,9 +82,13 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch e.Code { //nolint:exhaustive // the others need no header
 	case twohop.CodeClosed:
 		hd.Set("Stream-Closed", "true")
-		hd.Set("Stream-Next-Offset", e.Tail.String())
+		if e.Tail != nil {
+			hd.Set("Stream-Next-Offset", e.Tail.String())
+		}
 	case twohop.CodeTailMoved:
-		hd.Set("Stream-Next-Offset", e.Tail.String())
+		if e.Tail != nil {
+			hd.Set("Stream-Next-Offset", e.Tail.String())
+		}
 	case twohop.CodeProducerEpoch:
 		hd.Set("Producer-Epoch", strconv.FormatUint(e.Epoch, 10))
 	case twohop.CodeProducerSeq:
@@ -90,6 +102,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case twohop.CodeTooLarge, twohop.CodeTimeout, twohop.CodeBodyCut:
 		hd.Set("Connection", "close")
 	}
+	h.hurry(w, r)
 	body := errorBody(e)
 	hd.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status[e.Code])

@@ -142,6 +142,7 @@ var (
 	crossOrigin   = []string{"cross-origin"}
 	extensionList = []string{extensions}
 	anyOrigin     = []string{"*"}
+	varyOrigin    = []string{"Origin"}
 	exposedList   = []string{exposed}
 )
 
@@ -149,6 +150,7 @@ var (
 // a browser sends some requests without asking first.
 func (h *Handler) origin(hd http.Header, r *http.Request) error {
 	o := r.Header.Get("Origin")
+	hd["Vary"] = varyOrigin // also without one: a cache may give the answer to others
 	if o == "" {
 		return nil
 	}
@@ -157,7 +159,6 @@ func (h *Handler) origin(hd http.Header, r *http.Request) error {
 		hd["Access-Control-Allow-Origin"] = anyOrigin
 		return nil
 	}
-	hd.Add("Vary", "Origin")
 	u, err := url.Parse(o)
 	if err == nil && (u.Host == r.Host || isLoopback(u.Hostname()) || slices.Contains(h.opts.Origins, o)) {
 		hd.Set("Access-Control-Allow-Origin", o)

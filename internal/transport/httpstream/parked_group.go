@@ -34,7 +34,7 @@ type group struct {
 	readers []*reader // that wait
 	members int       // with those that catch up
 	pos     int       // where the next turn begins
-	left    int       // readers to look at until all were
+	left    int       // readers to look at from pos on until all were
 }
 
 // Moved implements hub.Watcher.
@@ -65,11 +65,13 @@ func (g *group) Turn() bool {
 		if g.pos >= len(g.readers) {
 			g.pos = 0
 		}
-		g.left--
 		r := g.readers[g.pos]
 		r.visit(&page)
+		// If the reader left, another stands in its place: the last one, who may
+		// not have been among those to look at, so there are as many left.
 		if g.pos < len(g.readers) && g.readers[g.pos] == r {
 			g.pos++
+			g.left--
 		}
 	}
 	if g.left > 0 && len(g.readers) > 0 {

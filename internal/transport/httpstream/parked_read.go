@@ -87,6 +87,7 @@ func (p *parkedLoop) cors(a *ask, host, origin string) bool {
 	if p.h.origin(hd, r) != nil {
 		return false
 	}
+	hd.Del("Vary") // is common to all answers
 	var b strings.Builder
 	if hd.Write(&b) != nil {
 		return false
@@ -464,7 +465,7 @@ func (p *parkedLoop) today() int64 {
 func (p *parkedLoop) common(dst []byte) []byte {
 	p.today()
 	dst = append(append(dst, "Date: "...), p.date...)
-	return append(dst, "\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: cross-origin\r\nStream-Extensions: "+extensions+"\r\n"...)
+	return append(dst, "\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: cross-origin\r\nVary: Origin\r\nStream-Extensions: "+extensions+"\r\n"...)
 }
 
 // nothing ends a long poll that waits, with a 204.

@@ -1,7 +1,10 @@
 package httpstream
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -53,28 +56,32 @@ func (h *Handler) publishMany(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if first := bytes.TrimLeft(body, " \t\r\n"); first[0] != '[' {
+		return &twohop.Error{Code: twohop.CodeInvalidRequest, Message: "the body is not an array",
+			Hint: `send [{"channel":"a","records":[...]}]; PROTOCOL.md section 6 shows all members`}
+	}
 	if n := len(recs.Ends); n > h.opts.PublishItems {
 		return &twohop.Error{Code: twohop.CodeTooLarge, Message: fmt.Sprintf("%d items, %d are allowed", n, h.opts.PublishItems),
 			Hint: "send them in several requests; limits.publish_items sets the limit"}
 	}
-	var items []item
-	if err := json.Unmarshal(body, &items); err != nil {
-		return &twohop.Error{Code: twohop.CodeInvalidJSON, Message: "the body is not a list of publishes: " + err.Error(),
-			Hint: `send [{"channel":"a","records":[...]}]; PROTOCOL.md section 6 shows all members`}
-	}
-	answers := make([]answer, len(items))
+	list := twohop.Batch{Data: recs.Data, Ends: recs.Ends}
+	answers := make([]answer, list.Len())
 	var pending sync.WaitGroup
-	for i := range items {
-		a, err := h.itemAppend(&items[i])
+	for i := range answers {
+		it, err := parseItem(bytes.TrimSuffix(list.Record(i), []byte{','}))
+		var a *twohop.Append
+		if err == nil {
+			a, err = h.itemAppend(it)
+		}
 		if err != nil {
-			answers[i] = h.refused(r, &items[i], err)
+			answers[i] = h.refused(r, it, err)
 			continue
 		}
 		pending.Add(1)
 		h.hub.Engine().Append(detached(r), a, func(ack twohop.Ack, err error) {
 			defer pending.Done()
 			if err != nil {
-				answers[i] = h.refused(r, &items[i], err)
+				answers[i] = h.refused(r, it, err)
 				return
 			}
 			answers[i] = h.accepted(a, ack)
@@ -96,6 +103,27 @@ func (h *Handler) publishMany(w http.ResponseWriter, r *http.Request) error {
 	w.WriteHeader(code)
 	_, _ = w.Write(append(out, '\n'))
 	return nil
+}
+
+// parseItem reads one element. What is wrong with it is wrong with it alone.
+func parseItem(b []byte) (*item, error) {
+	it := &item{}
+	err := json.Unmarshal(b, it)
+	if err == nil {
+		return it, nil
+	}
+	msg := "the item is malformed: " + err.Error()
+	var wrong *json.UnmarshalTypeError
+	var base64Error base64.CorruptInputError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field == "":
+		msg = "the item is not an object but a " + wrong.Value
+	case errors.As(err, &wrong):
+		msg = wrong.Field + " cannot be a " + wrong.Value
+	case errors.As(err, &base64Error):
+		msg = fmt.Sprintf("base64 is malformed at byte %d", int64(base64Error))
+	}
+	return it, badItem(it, msg, `send {"channel":"a","records":[...]}; PROTOCOL.md section 6 shows all members`)
 }
 
 func (h *Handler) refused(r *http.Request, it *item, err error) answer {
@@ -189,7 +217,15 @@ func itemRecords(it *item, a *twohop.Append) error {
 		}
 		recs = wire.OneRecord([]byte(*it.Text))
 	case it.Base64 != nil && len(*it.Base64) > 0:
+		if a.ContentType == "" {
+			a.ContentType = "application/octet-stream"
+		}
 		recs = wire.OneRecord(*it.Base64)
+	}
+	if len(recs.Ends) == 0 {
+		a.ContentType = ""
+	} else if err := twohop.CheckContentType(a.ContentType); err != nil {
+		return err
 	}
 	if len(recs.Ends) == 0 && !it.Close {
 		return badItem(it, "there are no records", "give at least one record with at least one byte")

@@ -25,27 +25,50 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	// Connections without deadlines (tests' recorders) do without.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.opts.BodyTime))
-	var buf bytes.Buffer
-	if r.ContentLength > 0 {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
-	}
-	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, h.opts.BodyBytes))
+	body, err := readBody(http.MaxBytesReader(w, r.Body, h.opts.BodyBytes), r.ContentLength)
 	var large *http.MaxBytesError
 	switch {
 	case err == nil:
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-		return buf.Bytes(), nil
+		return body, nil
 	case errors.As(err, &large):
 		return nil, h.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &twohop.Error{Code: twohop.CodeTimeout, Message: fmt.Sprintf("the body did not arrive within %v", h.opts.BodyTime),
 			Hint: "send it faster or in smaller parts; limits.body_time sets the time"}
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, &twohop.Error{Code: twohop.CodeBodyCut, Message: fmt.Sprintf("the body ended after %d bytes, before its end", buf.Len()),
+		return nil, &twohop.Error{Code: twohop.CodeBodyCut, Message: fmt.Sprintf("the body ended after %d bytes, before its end", len(body)),
 			Hint: "nothing was stored; send the whole request again", Err: err}
 	}
 	return nil, &twohop.Error{Code: twohop.CodeBodyCut, Message: "the body could not be read: " + err.Error(),
 		Hint: "nothing was stored; send the whole request again", Err: err}
+}
+
+const trustedLength = 64 << 10
+
+// readBody reads a body of a length that was announced, or -1. Only so much is
+// allocated as has arrived, but for small bodies; and what is returned, which
+// engines may keep, has little room to spare.
+func readBody(in io.Reader, length int64) ([]byte, error) {
+	if length >= 0 && length <= trustedLength {
+		b := make([]byte, length)
+		n, err := io.ReadFull(in, b)
+		return b[:n], err
+	}
+	var buf bytes.Buffer
+	_, err := buf.ReadFrom(in)
+	if b := buf.Bytes(); cap(b)-len(b) > len(b)/8 {
+		return bytes.Clone(b), err
+	}
+	return buf.Bytes(), err
+}
+
+// hurry bounds the time that the server takes to get rid of a request's body
+// that nobody wants to read.
+func (h *Handler) hurry(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.opts.BodyTime))
+	}
 }
 
 func (h *Handler) tooLarge() error {
@@ -55,8 +78,10 @@ func (h *Handler) tooLarge() error {
 
 // records cuts a body into records by its media type.
 func records(body []byte, contentType string, hd http.Header) (wire.Records, error) {
-	mode := hd.Get("Stream-Records")
+	mode, err := only(hd, "Stream-Records")
 	switch {
+	case err != nil:
+		return wire.Records{}, err
 	case mode != "" && mode != "lines":
 		return wire.Records{}, badHeader("Stream-Records", mode, "lines")
 	case len(body) == 0:
@@ -77,6 +102,18 @@ func badHeader(name, value, want string) error {
 		Hint: "PROTOCOL.md lists the headers of each request"}
 }
 
+// only is the value of a header that may be given once, or "".
+func only(hd http.Header, name string) (string, error) {
+	v := hd[name]
+	switch len(v) {
+	case 0:
+		return "", nil
+	case 1:
+		return v[0], nil
+	}
+	return "", &twohop.Error{Code: twohop.CodeInvalidHeader, Message: "the header " + name + " is given more than once", Hint: "give it once"}
+}
+
 func isTrue(s string) bool { return strings.EqualFold(s, "true") }
 
 // newAppend makes the append that a POST asks for.
@@ -88,6 +125,9 @@ func (h *Handler) newAppend(name, contentType string, hd http.Header, body []byt
 	}
 	if err := conditions(a, hd); err != nil {
 		return a, err
+	}
+	if len(body) == 0 {
+		a.ContentType = "" // of nothing: clients add it by habit (DS 5.2)
 	}
 	if len(body) > 0 && contentType != "application/json" {
 		if err := twohop.CheckContentType(contentType); err != nil {
@@ -135,8 +175,8 @@ func appendStatus(a *twohop.Append, ack twohop.Ack) int {
 	return http.StatusNoContent
 }
 
-// mismatchOr prefers to tell that the channel keeps something else than JSON
-// over what is wrong with the JSON.
+// mismatchOr prefers to tell that the channel is closed, or keeps something
+// else than JSON, over what is wrong with the JSON.
 func (h *Handler) mismatchOr(r *http.Request, a *twohop.Append, err error) error {
 	if e := h.asError(r, err); e.Code != twohop.CodeInvalidJSON {
 		return err
@@ -147,6 +187,10 @@ func (h *Handler) mismatchOr(r *http.Request, a *twohop.Append, err error) error
 			return te
 		}
 		return err
+	}
+	if info.Closed {
+		return &twohop.Error{Code: twohop.CodeClosed, Channel: a.Channel, Tail: &info.Tail,
+			Message: "the channel is closed", Hint: "a closed channel takes no more records; publish to another one"}
 	}
 	if !twohop.SameContentType(info.ContentType, a.ContentType) {
 		return &twohop.Error{Code: twohop.CodeContentType, Channel: a.Channel,
@@ -200,7 +244,9 @@ func conditions(a *twohop.Append, hd http.Header) error {
 	if a.Producer, err = producer(hd); err != nil {
 		return err
 	}
-	a.Seq = hd.Get("Stream-Seq")
+	if a.Seq, err = only(hd, "Stream-Seq"); err != nil {
+		return err
+	}
 	if v, has := hd["Idempotency-Key"]; has {
 		a.Key = v[0]
 		if len(v) > 1 || a.Key == "" || len(a.Key) > maxKeyBytes {
@@ -225,6 +271,11 @@ func producer(hd http.Header) (*twohop.Producer, error) {
 	id, hasID := hd["Producer-Id"]
 	epoch, hasEpoch := hd["Producer-Epoch"]
 	seq, hasSeq := hd["Producer-Seq"]
+	for _, name := range []string{"Producer-Id", "Producer-Epoch", "Producer-Seq"} {
+		if _, err := only(hd, name); err != nil {
+			return nil, err
+		}
+	}
 	if !hasID && !hasEpoch && !hasSeq {
 		return nil, nil
 	}
