@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"math/rand/v2"
+	"hash/maphash"
 	"time"
 
 	"twohop"
@@ -19,14 +19,18 @@ func CacheToken(now time.Time) uint64 {
 }
 
 // NextCacheToken is the token to answer a client that holds the token echoed:
-// always a larger one, so that no cache can serve the same answer for ever.
+// always a larger one, so that no cache can serve the same answer for ever. The
+// jitter is the same for all that echo the same token, so that they can share
+// an answer.
 func NextCacheToken(now time.Time, echoed uint64, has bool) uint64 {
 	t := CacheToken(now)
 	if has && echoed >= t {
-		return echoed + 1 + rand.Uint64N(3600/uint64(tokenInterval/time.Second)) //nolint:gosec // jitter, not a secret
+		return echoed + 1 + maphash.Comparable(jitterSeed, echoed)%uint64(time.Hour/tokenInterval)
 	}
 	return t
 }
+
+var jitterSeed = maphash.MakeSeed()
 
 // ETag is the entity tag of a page: it changes with its ends, when the page
 // stops being the last one, and when the channel is closed.
