@@ -358,10 +358,10 @@ func (c *crasher) repeat(ch *crashChannel) {
 		if e, ok := errors.AsType[*twohop.Error](err); ok && e.Code == twohop.CodeClosed {
 			continue
 		}
-		if err != nil || !ack.Duplicate || ack.Offset != p.ack.Offset {
+		if err != nil || !ack.Duplicate || p.ack.Seq == a.Producer.Seq && ack.Offset != p.ack.Offset {
 			c.t.Errorf("%s: repeating %d of producer %s gives %+v, %v; it was at %s", a.Channel, a.Producer.Seq, id, ack, err, p.ack.Offset)
 		}
-		p.append.Producer.Seq = ack.Seq // go on after what was committed
+		p.append.Producer = &twohop.Producer{ID: id, Seq: ack.Seq} // go on after what was committed
 		ch.producers[id] = p
 	}
 }

@@ -285,6 +285,9 @@ func (e *Engine) closeStore() error {
 	}()
 	select {
 	case err := <-closed:
+		if e.guard.isDead() {
+			return e.guard.trouble() // what was written last went nowhere
+		}
 		return err
 	case <-e.guard.broken:
 		return e.guard.trouble()

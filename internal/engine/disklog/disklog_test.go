@@ -2,7 +2,6 @@ package disklog
 
 import (
 	"context"
-	"fmt"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -85,12 +84,4 @@ func readAll(t testing.TB, e engine.Engine, name string, from twohop.Offset, pag
 		}
 		from = b.Next
 	}
-}
-
-func names(prefix string, from, to int) []string {
-	var out []string
-	for i := from; i < to; i++ {
-		out = append(out, fmt.Sprintf("%s%d,", prefix, i))
-	}
-	return out
 }

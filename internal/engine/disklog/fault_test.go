@@ -1,0 +1,229 @@
+package disklog
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"twohop"
+	"twohop/internal/engine"
+)
+
+// faultyFS is a disk whose writes or syncs fail when told to, and whose room can
+// be set.
+type faultyFS struct {
+	*vfs.MemFS
+
+	mu          sync.Mutex
+	write, sync error
+	room        uint64
+}
+
+func (f *faultyFS) set(write, sync error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.write, f.sync = write, sync
+}
+
+func (f *faultyFS) setRoom(n uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.room = n
+}
+
+func (f *faultyFS) faults() (write, sync error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.write, f.sync
+}
+
+func (f *faultyFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return vfs.DiskUsage{AvailBytes: f.room, TotalBytes: 1 << 40}, nil
+}
+
+func (f *faultyFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.MemFS.Create(name, c)
+	return &faultyFile{file, f}, err
+}
+
+func (f *faultyFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.MemFS.ReuseForWrite(oldname, newname, c)
+	return &faultyFile{file, f}, err
+}
+
+type faultyFile struct {
+	vfs.File
+	fs *faultyFS
+}
+
+// Write writes half of p when the disk is full, as disks do.
+func (f *faultyFile) Write(p []byte) (int, error) {
+	if err, _ := f.fs.faults(); err != nil {
+		n, _ := f.File.Write(p[:len(p)/2])
+		return n, err
+	}
+	return f.File.Write(p)
+}
+
+func (f *faultyFile) Sync() error {
+	if _, err := f.fs.faults(); err != nil {
+		return err
+	}
+	return f.File.Sync()
+}
+
+func (f *faultyFile) SyncData() error { return f.Sync() }
+
+func newFaulty() *faultyFS { return &faultyFS{MemFS: vfs.NewMem(), room: 1 << 39} }
+
+func wantCode(t *testing.T, err error, code twohop.Code) {
+	t.Helper()
+	if e, ok := errors.AsType[*twohop.Error](err); !ok || e.Code != code {
+		t.Errorf("error %v, want code %s", err, code)
+	}
+}
+
+type sinkFunc func(*engine.Event)
+
+func (f sinkFunc) Event(_ int, e *engine.Event) { f(e) }
+
+func TestDiskFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFaulty()
+		e := openAt(t, fs, Options{})
+		var told []string
+		e.Follow(sinkFunc(func(ev *engine.Event) {
+			if ev.Kind == engine.Appended {
+				told = append(told, string(ev.Batch.Data))
+			}
+		}))
+		mustCreate(t, e, "a", twohop.Spec{}, "1,")
+		fs.set(syscall.ENOSPC, nil)
+		_, err := tryAppend(e, twohop.Append{Channel: "a"}, "2,")
+		wantCode(t, err, twohop.CodeUnknownOutcome)
+		_, err = tryAppend(e, twohop.Append{Channel: "a"}, "3,")
+		wantCode(t, err, twohop.CodeStorageFull)
+		wantCode(t, e.Delete(context.Background(), "a"), twohop.CodeStorageFull)
+		wantCode(t, e.Healthy(), twohop.CodeStorageFull)
+		if got := readAll(t, e, "a", twohop.Offset{}, 1000); !slices.Equal(got, []string{"1,"}) {
+			t.Errorf("read %q while the disk is full", got)
+		}
+		time.Sleep(time.Minute)
+		fs.set(nil, nil)
+		time.Sleep(time.Second)
+		if err := e.Healthy(); err != nil {
+			t.Errorf("there is room again: %v", err)
+		}
+		mustAppend(t, e, "a", "4,")
+		want := []string{"1,", "2,", "4,"}
+		if got := readAll(t, e, "a", twohop.Offset{}, 1000); !slices.Equal(got, want) || !slices.Equal(told, want) {
+			t.Errorf("read %q, told %q, want %q", got, told, want)
+		}
+		shut(t, e)
+		again := openAt(t, fs, Options{})
+		if got := readAll(t, again, "a", twohop.Offset{}, 1000); !slices.Equal(got, want) || again.lastUnclean != 0 {
+			t.Errorf("reopened: read %q, want %q; unclean run %d", got, want, again.lastUnclean)
+		}
+		shut(t, again)
+	})
+}
+
+// TestCloseOnFullDisk closes an engine that waits for room.
+func TestCloseOnFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFaulty()
+		e := openAt(t, fs, Options{})
+		mustCreate(t, e, "a", twohop.Spec{}, "1,")
+		fs.set(syscall.ENOSPC, nil)
+		_, err := tryAppend(e, twohop.Append{Channel: "a"}, "2,")
+		wantCode(t, err, twohop.CodeUnknownOutcome)
+		wantCode(t, e.Close(), twohop.CodeStorageFull)
+		fs.set(nil, nil)
+		again := openAt(t, fs, Options{})
+		if got := readAll(t, again, "a", twohop.Offset{}, 1000); got[0] != "1," || again.lastUnclean == 0 {
+			t.Errorf("reopened: read %q; unclean run %d", got, again.lastUnclean)
+		}
+		shut(t, again)
+	})
+}
+
+// TestFullWhileClosing lets the disk fill up between the last append and Close.
+func TestFullWhileClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFaulty()
+		e := openAt(t, fs, Options{})
+		mustCreate(t, e, "a", twohop.Spec{}, "1,")
+		fs.set(syscall.ENOSPC, nil)
+		wantCode(t, e.Close(), twohop.CodeStorageFull)
+		fs.set(nil, nil)
+		again := openAt(t, fs, Options{})
+		if got := readAll(t, again, "a", twohop.Offset{}, 1000); !slices.Equal(got, []string{"1,"}) {
+			t.Errorf("reopened: read %q", got)
+		}
+		shut(t, again)
+	})
+}
+
+func TestFailedSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFaulty()
+		e := openAt(t, fs, Options{})
+		mustCreate(t, e, "a", twohop.Spec{}, "1,")
+		fs.set(nil, syscall.EIO)
+		_, err := tryAppend(e, twohop.Append{Channel: "a"}, "2,")
+		wantCode(t, err, twohop.CodeUnknownOutcome)
+		fs.set(nil, nil) // that the next one would succeed does not help
+		time.Sleep(time.Minute)
+		_, err = tryAppend(e, twohop.Append{Channel: "a"}, "3,")
+		wantCode(t, err, twohop.CodeStorageFailed)
+		wantCode(t, e.Healthy(), twohop.CodeStorageFailed)
+		if got := readAll(t, e, "a", twohop.Offset{}, 1000); !slices.Equal(got, []string{"1,"}) {
+			t.Errorf("read %q from a failed disk", got)
+		}
+		wantCode(t, e.Close(), twohop.CodeStorageFailed)
+		again := openAt(t, fs, Options{})
+		if got := readAll(t, again, "a", twohop.Offset{}, 1000); got[0] != "1," {
+			t.Errorf("reopened: read %q", got)
+		}
+		mustAppend(t, again, "a", "4,")
+		shut(t, again)
+	})
+}
+
+func TestReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFaulty()
+		e := openAt(t, fs, Options{ReserveBytes: 1000})
+		mustCreate(t, e, "a", twohop.Spec{}, "1,")
+		first, err := tryAppend(e, twohop.Append{Channel: "a", Key: "k"}, "2,")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs.setRoom(999)
+		time.Sleep(2 * spaceAge)
+		_, err = tryAppend(e, twohop.Append{Channel: "a"}, "3,")
+		wantCode(t, err, twohop.CodeStorageFull)
+		_, _, err = e.Create(context.Background(), "b", &twohop.Spec{})
+		wantCode(t, err, twohop.CodeStorageFull)
+		wantCode(t, e.Healthy(), twohop.CodeStorageFull)
+		if ack, err := tryAppend(e, twohop.Append{Channel: "a", Key: "k"}, "2,"); err != nil || ack.Offset != first.Offset {
+			t.Errorf("a repetition on a full disk gives %+v, %v; want %s", ack, err, first.Offset)
+		}
+		if err := e.Delete(context.Background(), "a"); err != nil {
+			t.Errorf("deleting on a full disk: %v", err)
+		}
+		fs.setRoom(1000)
+		time.Sleep(2 * spaceAge)
+		mustCreate(t, e, "b", twohop.Spec{})
+		shut(t, e)
+	})
+}

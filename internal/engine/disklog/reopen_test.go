@@ -1,0 +1,208 @@
+package disklog
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"twohop"
+)
+
+// TestLargeAppend reads from the middle of an append that takes several keys,
+// and drops it as one.
+func TestLargeAppend(t *testing.T) {
+	e := openAt(t, vfs.NewMem(), Options{})
+	mustCreate(t, e, "a", twohop.Spec{Retention: twohop.Retention{Records: 1}})
+	var recs []string
+	for i := range 100 {
+		recs = append(recs, strings.Repeat(fmt.Sprint(i%10), 10_000)+",")
+	}
+	mustAppend(t, e, "a", recs...)
+	if got := readAll(t, e, "a", twohop.Offset{}, 25_000); !slices.Equal(got, recs) {
+		t.Errorf("read %d records, want %d", len(got), len(recs))
+	}
+	from, err := e.Last(context.Background(), "a", 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readAll(t, e, "a", from, 1<<20); !slices.Equal(got, recs[58:]) {
+		t.Errorf("read %d records, want 42", len(got))
+	}
+	mustAppend(t, e, "a", "next,")
+	if got := readAll(t, e, "a", twohop.Offset{}, 1<<20); !slices.Equal(got, []string{"next,"}) {
+		t.Errorf("%d records are left, want the last append", len(got))
+	}
+}
+
+// count is the number of keys of a kind in the store of an idle engine.
+func count(t *testing.T, e *Engine, kind byte) (n int) {
+	t.Helper()
+	synctest.Wait()
+	it, err := e.db.NewIter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		if it.Key()[0] == kind {
+			n++
+		}
+	}
+	if err := it.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestTrim looks at what retention leaves on the disk, before and after a fork
+// that needs it.
+func TestTrim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := openAt(t, vfs.NewMem(), Options{})
+		stored := func() int { return count(t, e, kindBatch) }
+		mustCreate(t, e, "a", twohop.Spec{Retention: twohop.Retention{Records: 10}})
+		for i := range 1000 {
+			mustAppend(t, e, "a", fmt.Sprint(i))
+		}
+		if n := stored(); n > 10+2*trimRecords {
+			t.Errorf("%d appends are stored, 10 are kept", n)
+		}
+		mustCreate(t, e, "f", twohop.Spec{Fork: &twohop.Fork{Source: "a"}})
+		for i := range 1000 {
+			mustAppend(t, e, "a", fmt.Sprint(i))
+		}
+		if n := stored(); n < 1000 {
+			t.Errorf("%d appends are stored, a fork needs more", n)
+		}
+		if got := readAll(t, e, "f", twohop.Offset{}, 1000); !slices.Equal(got, []string{"990", "991", "992", "993", "994", "995", "996", "997", "998", "999"}) {
+			t.Errorf("the fork holds %q", got)
+		}
+		if err := e.Delete(context.Background(), "f"); err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, e, "a", "last")
+		if n := stored(); n > 10+2*trimRecords {
+			t.Errorf("%d appends are stored after the fork went, 10 are kept", n)
+		}
+		if err := e.Delete(context.Background(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		if n := stored(); n != 0 {
+			t.Errorf("%d appends are stored, all is deleted", n)
+		}
+		shut(t, e)
+	})
+}
+
+// TestSmallCache works on more channels than the cache holds.
+func TestSmallCache(t *testing.T) {
+	e := openAt(t, vfs.NewMem(), Options{CacheChannels: 4})
+	for round := range 3 {
+		for i := range 50 {
+			name := fmt.Sprintf("c%d", i)
+			if round == 0 {
+				mustCreate(t, e, name, twohop.Spec{})
+			}
+			mustAppend(t, e, name, fmt.Sprintf("%d.%d", i, round))
+		}
+	}
+	for i := range 50 {
+		want := []string{fmt.Sprintf("%d.0", i), fmt.Sprintf("%d.1", i), fmt.Sprintf("%d.2", i)}
+		if got := readAll(t, e, fmt.Sprintf("c%d", i), twohop.Offset{}, 1); !slices.Equal(got, want) {
+			t.Errorf("c%d holds %q", i, got)
+		}
+	}
+	if n := e.Stats().Channels; n > 8 {
+		t.Errorf("%d channels are in memory", n)
+	}
+}
+
+// TestTTLOutlivesCrash wants a channel that was touched to live as long as if
+// the power had not failed.
+func TestTTLOutlivesCrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewCrashableMem()
+		e := openAt(t, fs, Options{})
+		mustCreate(t, e, "touched", twohop.Spec{TTL: time.Hour})
+		mustCreate(t, e, "idle", twohop.Spec{TTL: time.Hour})
+		time.Sleep(50 * time.Minute)
+		e.Touch("touched")
+		left := fs.CrashClone(vfs.CrashCloneCfg{})
+		shut(t, e)
+
+		again := openAt(t, left, Options{})
+		time.Sleep(time.Hour - time.Microsecond)
+		for _, name := range []string{"touched", "idle"} {
+			if _, err := again.Info(context.Background(), name); err != nil {
+				t.Errorf("an hour after its last use at the latest: %v", err)
+			}
+		}
+		time.Sleep(time.Microsecond)
+		_, err := again.Info(context.Background(), "touched")
+		wantCode(t, err, twohop.CodeNotFound)
+		shut(t, again)
+	})
+}
+
+// TestTouchOutlivesClose is about a touch that no append follows.
+func TestTouchOutlivesClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		e := openAt(t, fs, Options{})
+		mustCreate(t, e, "a", twohop.Spec{TTL: time.Hour})
+		time.Sleep(50 * time.Minute) // it has left the cache
+		e.Touch("a")
+		shut(t, e)
+		e = openAt(t, fs, Options{})
+		time.Sleep(time.Hour - time.Microsecond)
+		if _, err := e.Info(context.Background(), "a"); err != nil {
+			t.Errorf("within an hour of the touch: %v", err)
+		}
+		time.Sleep(time.Microsecond)
+		_, err := e.Info(context.Background(), "a")
+		wantCode(t, err, twohop.CodeNotFound)
+		shut(t, e)
+	})
+}
+
+// TestKeysAreForgotten wants nothing left of idempotency keys after the window.
+func TestKeysAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := openAt(t, vfs.NewMem(), Options{})
+		mustCreate(t, e, "a", twohop.Spec{})
+		for i := range 2000 {
+			if _, err := tryAppend(e, twohop.Append{Channel: "a", Key: fmt.Sprint(i)}, "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(e.opts.IdempotencyWindow)
+		for _, kind := range []byte{kindKey, kindKeyDue} {
+			if n := count(t, e, kind); n > 0 {
+				t.Errorf("%d keys of kind %c are left", n, kind)
+			}
+		}
+		shut(t, e)
+	})
+}
+
+// TestLocked wants a second engine on a directory to be refused.
+func TestLocked(t *testing.T) {
+	dir := t.TempDir()
+	e, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(dir, Options{})
+	wantCode(t, err, twohop.CodeStorageFailed)
+	shut(t, e)
+	e, err = Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shut(t, e)
+}
