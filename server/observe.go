@@ -53,6 +53,9 @@ func (s *Server) observe(h http.Handler) http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
 			took := time.Since(begin)
+			if rec.status == 0 {
+				rec.status = http.StatusOK // what net/http says for a handler that says nothing
+			}
 			s.metrics.requests.add(kind, rec.status)
 			if kind == routePublish {
 				s.metrics.publishTime.Observe(took.Seconds())

@@ -79,7 +79,10 @@ func (s *Server) Addr() net.Addr {
 // Run serves the configured address until ctx is done, then drains and closes.
 func (s *Server) Run(ctx context.Context) error {
 	err := s.serve(ctx)
-	return errors.Join(err, s.Close())
+	if closing := s.Close(); closing != nil {
+		return errors.Join(err, closing)
+	}
+	return err
 }
 
 // idleTime is how long a connection without a request is kept.
@@ -95,6 +98,11 @@ func (s *Server) serve(ctx context.Context) error {
 		return errors.Join(err, ln.Close())
 	}
 	defer stopDebug()
+	addr := ln.Addr()
+	rest, stopFront, err := s.front(ln)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
 
 	srv := &http.Server{
 		Handler:           s.handler,
@@ -103,10 +111,13 @@ func (s *Server) serve(ctx context.Context) error {
 		IdleTimeout:       idleTime,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(ln) }()
+	var failure error // why it stopped serving
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		failure = srv.Serve(rest)
+	}()
 
-	addr := ln.Addr()
 	s.addr.Store(&addr)
 	s.log.Info("serving", "address", addr.String(), "engine", s.parts.engine.Capabilities().Name, "version", ReadBuild().Version)
 	if !s.config.Loopback() {
@@ -116,19 +127,35 @@ func (s *Server) serve(ctx context.Context) error {
 		s.ready(addr)
 	}
 	select {
-	case err := <-failed:
-		return err
+	case <-served:
+		s.Drain()
+		return errors.Join(failure, stopFront())
 	case <-ctx.Done():
 	}
 	s.log.Info("draining", "at_most", s.config.Drain)
 	s.Drain()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Drain)
 	defer cancel()
-	if err := srv.Shutdown(limit); err != nil {
+	if err := errors.Join(srv.Shutdown(limit), s.readersGone(limit)); err != nil {
 		s.log.Warn("drained in part: some requests were cut off", "error", err)
 		_ = srv.Close() // what Shutdown left is cut; there is nobody to tell
 	}
-	<-failed
+	<-served
+	return stopFront()
+}
+
+// readersGone waits until the live responses on loops, of which Shutdown knows
+// nothing, have ended.
+func (s *Server) readersGone(ctx context.Context) error {
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for stats := s.parts.streams.Stats(); stats.LongPolls.Load()+stats.SSE.Load() > 0; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+		}
+	}
 	return nil
 }
 

@@ -58,6 +58,7 @@ func assemble(c *config.Config, log *slog.Logger) (*parts, error) {
 		NameBytes:     int(c.Limits.NameBytes),
 		BodyBytes:     c.Limits.BodyBytes,
 		BodyTime:      c.Limits.BodyTime,
+		FirstByte:     c.Limits.HeaderTime,
 		PublishItems:  int(c.Limits.PublishItems),
 		Origins:       c.CORS.Origins,
 		Subscriptions: p.subscriptions,

@@ -41,7 +41,7 @@ func Load(s Sources) (*Loaded, error) {
 	}
 	for _, o := range Options() {
 		if s.Env != nil {
-			if text, ok := s.Env(o.Env()); ok {
+			if text, ok := s.Env(o.Env()); ok && text != "" {
 				set(&o, text, "$"+o.Env())
 			}
 		}

@@ -56,7 +56,7 @@ twohop runs without any configuration. What you want to change you set in a YAML
     twohop serve --config twohop.yaml --listen 127.0.0.1:8080
 
 - In the file the dots are levels: ` + "`limits.body_bytes`" + ` is ` + "`body_bytes`" + ` under ` + "`limits:`" + `.
-- In the environment it is ` + "`TWOHOP_LIMITS_BODY_BYTES`" + `; ` + "`TWOHOP_CONFIG`" + ` names the file. Lists are separated by commas.
+- In the environment it is ` + "`TWOHOP_LIMITS_BODY_BYTES`" + `; ` + "`TWOHOP_CONFIG`" + ` names the file. Lists are separated by commas; an empty variable sets nothing.
 - As a flag it is ` + "`--limits-body-bytes`" + `.
 - Durations are written ` + "`250ms`, `20s`, `5m`, `7d`" + `, sizes ` + "`4096`, `256KiB`, `1MB`" + `.
 

@@ -1,0 +1,21 @@
+package server
+
+import (
+	"net"
+	"runtime"
+)
+
+// front puts the listener's connections on loops, which serve plain reads and
+// publishes without a goroutine for each connection. It returns the listener of
+// the connections that need a full HTTP server, and what ends the loops.
+func (s *Server) front(ln net.Listener) (rest net.Listener, stop func() error, err error) {
+	tcp, ok := ln.(*net.TCPListener)
+	if !ok { // it counts connections, which loops do not
+		return ln, func() error { return nil }, nil
+	}
+	parked, err := s.parts.streams.Park(tcp, runtime.GOMAXPROCS(0))
+	if err != nil {
+		return nil, nil, err
+	}
+	return parked.Handover(), parked.Close, nil
+}
