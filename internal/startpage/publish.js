@@ -76,40 +76,55 @@ class Publisher {
 }
 
 // A tally compares what this page had acknowledged with what came back to it.
+// Records that carry a number are known again one by one. The others, text and
+// JSON typed by hand, count as back once the cursor has passed their offset.
 class Tally {
+  #awaited = new Map() // number of a record -> the offset after its publish
+  #early = new Set() // came before their acknowledgement
+  #plain = [] // {offset, n}
+  #last = 0 // the highest number that came: they come in order
+  #passed = ''
+
   constructor() {
     this.acknowledged = this.arrived = this.missing = this.twice = 0
-    this.awaited = new Map() // number of a record -> the offset after its publish
-    this.early = new Set() // came before their acknowledgement
-    this.last = 0 // the highest number that came: they come in order
   }
 
-  acknowledge(numbers, offset) {
-    this.acknowledged += numbers.length
-    for (const n of numbers) if (!this.early.delete(n)) this.awaited.set(n, offset)
+  acknowledge(numbers, n, offset) {
+    this.acknowledged += n
+    for (const number of numbers) if (!this.#early.delete(number)) this.#awaited.set(number, offset)
+    if (n > numbers.length) this.#plain.push({ offset, n: n - numbers.length })
+    this.#settle()
   }
 
-  arrive(n) {
-    if (n <= this.last) {
+  arrive(number) {
+    if (number <= this.#last) {
       this.twice++
       return
     }
-    this.last = n
+    this.#last = number
     this.arrived++
-    if (!this.awaited.delete(n)) this.early.add(n)
+    if (!this.#awaited.delete(number)) this.#early.add(number)
   }
 
-  // pass says that the cursor has passed an offset: what was to come before it is missing.
+  // pass says that the cursor has passed an offset: a number that was to come
+  // before it is missing.
   pass(offset) {
-    for (const [n, end] of this.awaited) {
+    this.#passed = offset
+    for (const [number, end] of this.#awaited) {
       if (end > offset) break
-      this.awaited.delete(n)
+      this.#awaited.delete(number)
       this.missing++
     }
+    this.#settle()
+  }
+
+  #settle() {
+    while (this.#plain.length > 0 && this.#plain[0].offset <= this.#passed) this.arrived += this.#plain.shift().n
   }
 
   // forgive is for a reset, which tells that records will not come.
   forgive() {
-    this.awaited.clear()
+    this.#awaited.clear()
+    this.#plain = []
   }
 }

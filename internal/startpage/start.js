@@ -35,11 +35,12 @@ function render() {
   const behind = reader && reader.offset !== null ? journal.total - journal.position(reader.offset) : 0
   $('state').dataset.state = view.state
   $('toggle').textContent = view.state === 'off' ? 'Reconnect' : 'Disconnect'
-  $('toggle').disabled = ['closed', 'deleted', 'refused'].includes(view.state)
+  const ended = ['closed', 'deleted', 'refused'].includes(view.state)
+  for (const id of ['toggle', 'second', 'hundred', 'auto', 'text', 'send']) $(id).disabled = ended
   $('again').hidden = view.state !== 'deleted'
   $('offset').textContent = reader?.offset ?? '\u2013'
-  $('lag').textContent = behind.toLocaleString('en')
-  $('lag-word').textContent = behind > 0 ? (behind === 1 ? 'record behind' : 'records behind') : view.upToDate && view.state === 'live' ? 'up to date' : view.state === 'live' ? 'catching up' : 'as far as is known'
+  $('lag').textContent = reader?.offset ? behind.toLocaleString('en') : '\u2013'
+  $('lag-word').textContent = lagWord(behind)
   $('arrival').textContent = view.arrival === null ? '\u2013' : view.arrival.toFixed(view.arrival < 10 ? 1 : 0)
   $('count').textContent = view.records.toLocaleString('en')
   for (const name of ['acknowledged', 'arrived', 'missing', 'twice']) $(name).textContent = tally[name].toLocaleString('en')
@@ -47,6 +48,13 @@ function render() {
   $('auto').setAttribute('aria-pressed', view.auto !== 0)
   renderSecond()
   strip.update()
+}
+
+function lagWord(behind) {
+  if (view.reader.offset === null) return ''
+  if (behind > 0) return behind === 1 ? 'record behind' : 'records behind'
+  if (view.state !== 'live') return 'as far as is known'
+  return view.upToDate ? 'up to date' : 'catching up'
 }
 
 function renderSecond() {
@@ -65,6 +73,11 @@ function say(text, kind = '') {
   $('said').dataset.kind = kind
 }
 
+// sentences writes a refusal's message and hint as a person would.
+function sentences({ message, hint }) {
+  return [message, hint].filter(Boolean).map((part) => part[0].toUpperCase() + part.slice(1).replace(/[^.!?]$/, '$&.')).join(' ')
+}
+
 function note(text, kind = '') {
   list.add([{ note: text, kind }])
 }
@@ -78,9 +91,12 @@ function setState(state, detail) {
   $('state-word').textContent = word
   $('state').title = sentence
   const at = view.reader?.offset
-  if (state === 'refused') say(`${detail.message}. ${detail.hint}`, 'bad')
+  if (state === 'refused') {
+    say(sentences(detail), 'bad')
+    note(sentences(detail), 'bad')
+  }
   if (state === 'off') note(at ? `Disconnected at ${short(at)}. Records published now wait in the log.` : 'Disconnected.')
-  if (state === 'reconnecting' && before === 'live') note(`Connection lost at ${at ? short(at) : 'the start'}. The browser tries again by itself.`)
+  if (state === 'reconnecting' && before === 'live') note(`The connection ended at ${at ? short(at) : 'the start'}. The browser reconnects by itself.`)
   if (state === 'closed') note(sentence)
   soon()
 }
@@ -116,7 +132,7 @@ function wasReset(reset) {
 
 function acknowledged(job, ack) {
   journal.acknowledge(ack.offset, job.values.length)
-  tally.acknowledge(job.numbers, ack.offset)
+  tally.acknowledge(job.numbers, job.values.length, ack.offset)
   const came = view.arrivals.find((a) => a.offset >= ack.offset)
   if (came && job.attempts === 1) view.arrival = Math.max(0, came.now - job.begun)
   else if (!came) view.awaiting = { offset: ack.offset, begun: job.begun }
@@ -147,7 +163,7 @@ const publisher = new Publisher({
   waiting: (job) => say(`Not acknowledged yet; asking again with the same idempotency key (attempt ${job.attempts + 1}).`, 'bad'),
   refused: (job, err) => {
     stopAuto()
-    say(`Refused: ${err.message}. ${err.hint ?? ''}`, 'bad')
+    say(sentences(err), 'bad')
   },
 })
 

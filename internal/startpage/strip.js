@@ -78,7 +78,9 @@ class Strip {
     }
     this.#context.setTransform(scale, 0, 0, scale, 0, 0)
     this.#context.clearRect(0, 0, width, height)
-    const x = (i) => width - room - (shown.total - i) * shown.pitch
+    // A log that is shorter than the strip begins at the left; a longer one scrolls.
+    const start = Math.min(24, width - room - shown.total * shown.pitch)
+    const x = (i) => start + i * shown.pitch
     still = this.#cells(x, { total, now, width, middle: height / 2 }) && still
     for (const p of places) this.#cursor(p, x(shown.cursors.get(p.label).at), width, height / 2)
     if (!still) this.update()
@@ -90,13 +92,13 @@ class Strip {
     const w = Math.max(1, pitch - (pitch > 5 ? 3 : 1))
     const [top, h] = [middle - 15, 30]
     const sse = this.#shown.cursors.get('SSE')?.at ?? 0
-    const first = Math.max(0, Math.floor(this.#shown.total - width / pitch))
+    const first = Math.max(0, Math.floor(-x(0) / pitch))
     let still = true
     for (let i = first; i < total; i++) {
       const left = x(i)
       const came = this.#fresh.find((f) => i >= f.from && i < f.to)
       const glow = this.#still.matches || !came ? 0 : 1 - (now - came.at) / 900
-      c.globalAlpha = Math.min(1, Math.max(0.08, left / (width * 0.22)))
+      c.globalAlpha = x(0) > 0 ? 1 : Math.min(1, Math.max(0.08, left / (width * 0.22)))
       if (i + 0.5 > sse) {
         c.strokeStyle = this.#colors.sse
         c.lineWidth = 1
@@ -113,6 +115,7 @@ class Strip {
       }
     }
     c.globalAlpha = 1
+    c.lineWidth = 1
     c.strokeStyle = this.#colors.line
     for (let left = x(Math.max(total, this.#shown.total)); left < width; left += pitch) {
       c.strokeRect(left + 0.5, top + 0.5, Math.max(0.5, w - 1), h - 1)
