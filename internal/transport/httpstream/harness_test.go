@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"twohop/internal/engine/memlog"
 	"twohop/internal/hub"
@@ -101,6 +102,7 @@ func servePipe(t testing.TB, h *httpstream.Handler) endpoint {
 		tr.CloseIdleConnections()
 		_ = srv.Close()
 		<-done
+		pause(time.Second) // net/http lingers on connections that it closes
 	})
 	return endpoint{"http://twohop.test", &http.Client{Transport: tr}, ln.dial}
 }

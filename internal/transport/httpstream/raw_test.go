@@ -34,17 +34,25 @@ func (w *wire) send(s *site, text string) {
 	}
 }
 
-// answer reads one answer.
+// answer reads the answer to a request that is no HEAD.
 func (w *wire) answer(s *site) reply {
+	s.t.Helper()
+	return w.answerTo(s, http.MethodPost)
+}
+
+func (w *wire) answerTo(s *site, method string) reply {
 	s.t.Helper()
 	if !s.mode.virtual {
 		_ = w.SetReadDeadline(time.Now().Add(patience))
 	}
-	resp, err := http.ReadResponse(w.in, nil)
+	resp, err := http.ReadResponse(w.in, &http.Request{Method: method})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if resp.Close {
+		resp.Header.Set("Connection", "close") // which ReadResponse takes out
+	}
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		s.t.Fatal(err)
@@ -58,7 +66,8 @@ func (s *site) raw(head, body string) reply {
 	s.t.Helper()
 	w := s.wire()
 	go func() { _, _ = io.WriteString(w, strings.ReplaceAll(head, "\n", "\r\n")+body) }()
-	return w.answer(s)
+	method, _, _ := strings.Cut(head, " ")
+	return w.answerTo(s, method)
 }
 
 // slowFollow asks for an SSE response that is not read before the test does so.
