@@ -31,7 +31,7 @@ func FuzzCheckName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		good := s != "" && len(s) <= 20 && utf8.ValidString(s)
-		for _, seg := range strings.Split(s, "/") {
+		for seg := range strings.SplitSeq(s, "/") {
 			good = good && seg != "" && seg != "." && seg != ".."
 		}
 		for i := range len(s) {

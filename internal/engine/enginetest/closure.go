@@ -29,7 +29,7 @@ func closeAlone(f *fixture) {
 	if ack := f.repeated(f.closing(f.appendOf("a")), tail); !ack.Closed {
 		f.Errorf("closed again: %+v", ack)
 	}
-	e := f.refused(f.appendOf("a", "y"), twohop.CodeClosed)
+	e := f.refusal(f.appendOf("a", "y"), twohop.CodeClosed)
 	if e.Tail == nil || *e.Tail != tail {
 		f.Errorf("the refusal names the tail %v, want %s", e.Tail, tail)
 	}

@@ -369,7 +369,7 @@ type registerOut struct {
 var register = porcupine.Model{
 	Init: func() any { return twohop.Offset{} },
 	Step: func(state, in, out any) (bool, any) {
-		i, o, tail := in.(registerIn), out.(registerOut), state.(twohop.Offset) //nolint:errcheck,forcetypeassert // made below
+		i, o, tail := in.(registerIn), out.(registerOut), state.(twohop.Offset)
 		switch {
 		case !i.write || !o.ok: // a read, or a refusal that names the tail
 			return (tail.IsZero() || o.tail == tail) && (!i.write || o.tail != i.expect), o.tail

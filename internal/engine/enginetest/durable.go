@@ -49,7 +49,7 @@ func durableWriterState(f *fixture) {
 	ack := f.must(last)
 	f.reopen()
 	for i, a := range acks {
-		f.repeated(f.produce("a", "p", 2, uint64(i), "x"), a.Offset) //nolint:gosec // not negative
+		f.repeated(f.produce("a", "p", 2, uint64(i), "x"), a.Offset)
 	}
 	f.repeated(last, ack.Offset)
 	f.refused(f.produce("a", "p", 1, 9, "no"), twohop.CodeProducerEpoch)
@@ -128,12 +128,12 @@ func durableEpochs(f *fixture) {
 func durableLifetime(f *fixture) {
 	f.create("ttl", &twohop.Spec{ContentType: f.kind, TTL: time.Hour})
 	f.create("at", &twohop.Spec{ContentType: f.kind, ExpiresAt: time.Now().Add(90 * time.Minute)})
-	time.Sleep(30 * time.Minute)
+	f.pass(30 * time.Minute)
 	f.append("ttl", "x")
 	f.reopen()
-	time.Sleep(59 * time.Minute)
+	f.pass(59 * time.Minute)
 	f.check("ttl")
-	time.Sleep(time.Minute)
+	f.pass(time.Minute)
 	f.expired("ttl")
 	delete(f.logs, "at")
 	f.reopen()

@@ -75,7 +75,7 @@ func (s Suite) runCase(t *testing.T, c testCase) {
 	}
 	for _, kind := range kinds {
 		one := func(t *testing.T) {
-			f := newFixture(t, s, kind)
+			f := newFixture(t, s, kind, c.bubble)
 			if c.needs == nil || c.needs(f.eng.Capabilities()) {
 				c.run(f)
 				f.finish()

@@ -1,7 +1,6 @@
 package enginetest
 
 import (
-	"context"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -120,8 +119,7 @@ func (s *feed) take(c *told, e *engine.Event) {
 // an engine may come later than the answer to all but an append.
 func (s *feed) await(f *fixture, name, what string, ok func(*told) bool) told {
 	f.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) //nolint:usetesting,forbidigo // also from a Cleanup
-	defer cancel()
+	tooLate := time.After(20 * time.Second)
 	for {
 		s.mu.Lock()
 		c, changed := s.channels[name], s.changed
@@ -132,7 +130,7 @@ func (s *feed) await(f *fixture, name, what string, ok func(*told) bool) told {
 		s.mu.Unlock()
 		select {
 		case <-changed:
-		case <-ctx.Done():
+		case <-tooLate:
 			f.Fatalf("%s: the feed does not tell that it is %s; it told %+v", name, what, c)
 		}
 	}

@@ -51,7 +51,7 @@ func feedNothing(f *fixture) {
 	f.compares("a", f.spec(), true)
 	f.forkRefused(&twohop.Spec{Fork: &twohop.Fork{Source: "a", Sub: 1}}, twohop.CodeForkOffset)
 	f.eng.Touch("a")
-	time.Sleep(lazy)
+	f.pass(lazy)
 	synctest.Wait()
 	if n := f.feed.count() - before; n != 0 {
 		f.Errorf("the feed told %d events, but nothing happened", n)
@@ -101,7 +101,7 @@ func feedAfterClose(f *fixture) {
 	f.close()
 	f.feed.stop()
 	f.logs = nil
-	time.Sleep(time.Hour)
+	f.pass(time.Hour)
 	synctest.Wait()
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"twohop"
 	"twohop/internal/engine"
@@ -26,6 +27,7 @@ type fixture struct {
 	eng   engine.Engine
 	feed  *feed
 	kind  string // the content type of the channels that the case makes
+	timed bool   // the case runs in a bubble
 	logs  map[string]*wanted
 }
 
@@ -43,8 +45,8 @@ type record struct {
 	after twohop.Offset
 }
 
-func newFixture(t *testing.T, s Suite, kind string) *fixture {
-	f := &fixture{TB: t, t: t, suite: s, kind: kind, logs: map[string]*wanted{}}
+func newFixture(t *testing.T, s Suite, kind string, timed bool) *fixture {
+	f := &fixture{TB: t, t: t, suite: s, kind: kind, timed: timed, logs: map[string]*wanted{}}
 	f.eng = s.Open(t)
 	t.Cleanup(func() {
 		if f.eng != nil {
@@ -76,6 +78,15 @@ func (f *fixture) reopen() {
 	f.checkAll()
 }
 
+// pass lets time pass.
+func (f *fixture) pass(d time.Duration) {
+	f.Helper()
+	if !f.timed {
+		f.Fatal("a case with time in it runs in a bubble")
+	}
+	time.Sleep(d) //nolint:forbidigo // in a bubble
+}
+
 // finish checks every channel a last time, and what the feed gave away.
 func (f *fixture) finish() {
 	f.Helper()
@@ -87,7 +98,7 @@ func (f *fixture) finish() {
 func batch(kind string, recs ...string) (data []byte, ends []uint32) {
 	for _, r := range recs {
 		data = append(data, encode(kind, r)...)
-		ends = append(ends, uint32(len(data))) //nolint:gosec // small
+		ends = append(ends, uint32(len(data)))
 	}
 	return data, ends
 }
@@ -200,13 +211,19 @@ func (f *fixture) append(name string, recs ...string) twohop.Ack {
 }
 
 // refused carries out an append that must be refused and change nothing.
-func (f *fixture) refused(a *twohop.Append, code twohop.Code) *twohop.Error {
+func (f *fixture) refused(a *twohop.Append, code twohop.Code) {
+	f.Helper()
+	_ = f.refusal(a, code)
+}
+
+// refusal is refused for a case that wants to know more of the error.
+func (f *fixture) refusal(a *twohop.Append, code twohop.Code) *twohop.Error {
 	f.Helper()
 	ack, err := f.send(a)
 	if err == nil {
 		f.Fatalf("Append to %s = %+v; want the error %s", a.Channel, ack, code)
 	}
-	e := f.wantCode(err, code)
+	e := f.wantError(err, code)
 	if f.logs[a.Channel] != nil {
 		f.check(a.Channel)
 	}
@@ -224,7 +241,12 @@ func (f *fixture) repeated(a *twohop.Append, want twohop.Offset) twohop.Ack {
 	return ack
 }
 
-func (f *fixture) wantCode(err error, code twohop.Code) *twohop.Error {
+func (f *fixture) wantCode(err error, code twohop.Code) {
+	f.Helper()
+	_ = f.wantError(err, code)
+}
+
+func (f *fixture) wantError(err error, code twohop.Code) *twohop.Error {
 	f.Helper()
 	e, ok := errors.AsType[*twohop.Error](err)
 	if !ok {
@@ -263,7 +285,7 @@ func (f *fixture) pages(name string, from twohop.Offset, maxBytes int) (recs []r
 	first := true
 	for {
 		b := f.read(name, from, maxBytes)
-		if b.From != from && !(first && from.IsZero()) {
+		if b.From != from && (!first || !from.IsZero()) {
 			f.Fatalf("Read(%q, %s, %d) begins at %s", name, from, maxBytes, b.From)
 		}
 		f.checkBatch(name, &b, maxBytes)

@@ -80,7 +80,7 @@ func forkAtEveryOffset(f *fixture) {
 					f.Fatalf("%s: from %s in pages of %d: %v", name, r.after, size, err)
 				}
 			}
-			if o, err := f.eng.Last(f.Context(), name, uint64(len(want)-j-1)); err != nil || o != r.after { //nolint:gosec // not negative
+			if o, err := f.eng.Last(f.Context(), name, uint64(len(want)-j-1)); err != nil || o != r.after {
 				f.Errorf("%s: Last(%d) = %s, %v; want %s", name, len(want)-j-1, o, err, r.after)
 			}
 		}
@@ -344,19 +344,19 @@ func forkExpiry(f *fixture) {
 }
 
 func forkSourceExpires(f *fixture) {
-	time.Sleep(33 * time.Millisecond) // so that it is due at an odd time
+	f.pass(33 * time.Millisecond) // so that it is due at an odd time
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Hour})
 	f.append("a", "x")
 	f.create("f", &twohop.Spec{TTL: 24 * time.Hour, Fork: &twohop.Fork{Source: "a"}})
-	time.Sleep(time.Hour)
+	f.pass(time.Hour)
 	delete(f.logs, "a")
 	f.absent("a", twohop.CodeGone)
 	f.forkRefused(&twohop.Spec{Fork: &twohop.Fork{Source: "a"}}, twohop.CodeForkSource)
 	f.holds("f", "x")
 	f.append("f", "y")
-	time.Sleep(lazy)
+	f.pass(lazy)
 	f.holds("f", "x", "y")
-	time.Sleep(25 * time.Hour)
+	f.pass(25 * time.Hour)
 	delete(f.logs, "f")
 	f.absent("f", twohop.CodeNotFound)
 	f.absent("a", twohop.CodeNotFound)

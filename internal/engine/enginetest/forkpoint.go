@@ -3,7 +3,6 @@ package enginetest
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"twohop"
 )
@@ -50,12 +49,12 @@ func subJSON(f *fixture) {
 		first := max(0, i-1)
 		for sub := range len(all) - first + 1 {
 			name := fmt.Sprint("f", i, "-", sub)
-			f.fork(name, "a", &at, uint64(sub)) //nolint:gosec // not negative
+			f.fork(name, "a", &at, uint64(sub))
 			f.holds(name, all[:first+sub]...)
 			f.append(name, "own")
 			f.holds(name, append(all[:first+sub:first+sub], "own")...)
 		}
-		over := uint64(len(all) - first + 1) //nolint:gosec // not negative
+		over := uint64(len(all) - first + 1)
 		f.forkRefused(&twohop.Spec{Fork: &twohop.Fork{Source: "a", At: &at, Sub: over}}, twohop.CodeForkOffset)
 		f.forkRefused(&twohop.Spec{Fork: &twohop.Fork{Source: "a", At: &at, Sub: 1 << 63}}, twohop.CodeForkOffset)
 	}
@@ -76,12 +75,12 @@ func subBytes(f *fixture) {
 		before := strings.Join(all[:i], "")
 		for sub := range len(all[i]) + 1 {
 			name := fmt.Sprint("f", i, "-", sub)
-			info := f.fork(name, "a", &at, uint64(sub)) //nolint:gosec // not negative
+			info := f.fork(name, "a", &at, uint64(sub))
 			want := before + all[i][:sub]
 			if got := f.content(name); got != want {
 				f.Errorf("a fork at record %d and %d bytes holds %q, want %q", i, sub, got, want)
 			}
-			f.compares(name, &twohop.Spec{Fork: &twohop.Fork{Source: "a", At: &at, Sub: uint64(sub)}}, true) //nolint:gosec // not negative
+			f.compares(name, &twohop.Spec{Fork: &twohop.Fork{Source: "a", At: &at, Sub: uint64(sub)}}, true)
 			f.append(name, "own")
 			if got := f.content(name); got != want+"own" {
 				f.Errorf("the fork holds %q, want %q", got, want+"own")
@@ -131,7 +130,7 @@ func forkTrimmedSource(f *fixture) {
 		offsets = append(offsets, ack.Offset)
 	}
 	delete(f.logs, "a")
-	time.Sleep(lazy)
+	f.pass(lazy)
 	f.holds("a", "r3", "r4", "r5")
 	f.forkRefused(&twohop.Spec{Fork: &twohop.Fork{Source: "a", At: &offsets[0]}}, twohop.CodeForkOffset)
 	if info := f.fork("f", "a", &offsets[4], 0); info.Start != f.info("a").Start {
@@ -162,7 +161,7 @@ func forkSourceTrims(f *fixture) {
 			f.Fatal(err)
 		}
 	}
-	time.Sleep(lazy)
+	f.pass(lazy)
 	f.holds("a", "z3", "z4")
 	f.holds("f", x, y)
 	f.append("f", "own")
@@ -188,7 +187,7 @@ func forkTrims(f *fixture) {
 		if _, err := f.send(f.appendOf("f", fmt.Sprint(i))); err != nil {
 			f.Fatal(err)
 		}
-		time.Sleep(lazy)
+		f.pass(lazy)
 		f.holds("f", want...)
 	}
 	f.holds("a", "x", "y", "u", "v")
@@ -198,7 +197,7 @@ func forkTrims(f *fixture) {
 		if _, err := f.send(f.appendOf("b", fmt.Sprint(i))); err != nil {
 			f.Fatal(err)
 		}
-		time.Sleep(lazy)
+		f.pass(lazy)
 		f.holds("b", want...)
 	}
 	f.remove("b")

@@ -111,7 +111,7 @@ func judgeIf(f *fixture) {
 		return a
 	}
 	one := f.must(when(first, "one")).Offset
-	e := f.refused(when(first, "no"), twohop.CodeTailMoved)
+	e := f.refusal(when(first, "no"), twohop.CodeTailMoved)
 	if e.Tail == nil || *e.Tail != one {
 		f.Errorf("the refusal names the tail %v, want %s", e.Tail, one)
 	}
@@ -159,9 +159,9 @@ func judgeKeyWindow(f *fixture) {
 	f.channel("a")
 	a := func() *twohop.Append { a := f.appendOf("a", "x"); a.Key = "k"; return a }
 	one := f.must(a())
-	time.Sleep(4 * time.Minute)
+	f.pass(4 * time.Minute)
 	f.repeated(a(), one.Offset)
-	time.Sleep(10 * time.Minute)
+	f.pass(10 * time.Minute)
 	two := f.must(a())
 	f.repeated(a(), two.Offset)
 }
@@ -184,7 +184,7 @@ func (f *fixture) produce(name, id string, epoch, seq uint64, recs ...string) *t
 
 func producerSequence(f *fixture) {
 	f.channel("a")
-	e := f.refused(f.produce("a", "p", 0, 1, "no"), twohop.CodeProducerSeq)
+	e := f.refusal(f.produce("a", "p", 0, 1, "no"), twohop.CodeProducerSeq)
 	if e.Expect != 0 || e.Got != 1 {
 		f.Errorf("expected %d, got %d; want 0, 1", e.Expect, e.Got)
 	}
@@ -193,7 +193,7 @@ func producerSequence(f *fixture) {
 			f.Errorf("the highest number is %d, want %d", ack.Seq, i)
 		}
 	}
-	e = f.refused(f.produce("a", "p", 0, 4, "no"), twohop.CodeProducerSeq)
+	e = f.refusal(f.produce("a", "p", 0, 4, "no"), twohop.CodeProducerSeq)
 	if e.Expect != 3 || e.Got != 4 {
 		f.Errorf("expected %d, got %d; want 3, 4", e.Expect, e.Got)
 	}
@@ -225,7 +225,7 @@ func producerEpochs(f *fixture) {
 	f.must(f.produce("a", "p", 1, 1, "y"))
 	f.refused(f.produce("a", "p", 2, 2, "no"), twohop.CodeProducerStart)
 	f.must(f.produce("a", "p", 2, 0, "z"))
-	e := f.refused(f.produce("a", "p", 1, 2, "no"), twohop.CodeProducerEpoch)
+	e := f.refusal(f.produce("a", "p", 1, 2, "no"), twohop.CodeProducerEpoch)
 	if e.Epoch != 2 {
 		f.Errorf("the refusal names epoch %d, want 2", e.Epoch)
 	}

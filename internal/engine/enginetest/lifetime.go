@@ -53,36 +53,36 @@ func (f *fixture) expired(name string) {
 }
 
 func ttlExpires(f *fixture) {
-	time.Sleep(33 * time.Millisecond) // so that it is due at an odd time
+	f.pass(33 * time.Millisecond) // so that it is due at an odd time
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Minute})
 	f.create("b", &twohop.Spec{ContentType: f.kind, TTL: 90 * time.Second})
-	time.Sleep(time.Minute - time.Millisecond)
+	f.pass(time.Minute - time.Millisecond)
 	f.check("a")
-	time.Sleep(time.Millisecond)
+	f.pass(time.Millisecond)
 	f.expired("a")
 	f.check("b")
-	time.Sleep(30 * time.Second)
+	f.pass(30 * time.Second)
 	f.expired("b")
 }
 
 func ttlWrites(f *fixture) {
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Minute})
 	for range 5 {
-		time.Sleep(50 * time.Second)
+		f.pass(50 * time.Second)
 		f.append("a", "x")
 	}
-	time.Sleep(time.Minute)
+	f.pass(time.Minute)
 	f.expired("a")
 }
 
 func ttlTouch(f *fixture) {
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Minute})
 	for range 5 {
-		time.Sleep(50 * time.Second)
+		f.pass(50 * time.Second)
 		f.eng.Touch("a")
 	}
 	f.check("a")
-	time.Sleep(time.Minute)
+	f.pass(time.Minute)
 	f.eng.Touch("a")
 	f.expired("a")
 }
@@ -90,11 +90,11 @@ func ttlTouch(f *fixture) {
 // ttlNotRenewed does what is neither a read of a client nor a write.
 func ttlNotRenewed(f *fixture) {
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Minute})
-	time.Sleep(50 * time.Second)
+	f.pass(50 * time.Second)
 	f.info("a")
 	f.check("a")
 	f.refused(f.produce("a", "p", 0, 7, "no"), twohop.CodeProducerSeq)
-	time.Sleep(10 * time.Second)
+	f.pass(10 * time.Second)
 	f.expired("a")
 }
 
@@ -106,39 +106,39 @@ func expiresAt(f *fixture) {
 	if got := f.info("a").ExpiresAt; !got.Equal(at) {
 		f.Errorf("ExpiresAt = %s, want %s", got, at)
 	}
-	time.Sleep(50 * time.Second)
+	f.pass(50 * time.Second)
 	f.append("a", "x")
 	f.eng.Touch("a")
-	time.Sleep(10 * time.Second)
+	f.pass(10 * time.Second)
 	f.expired("a")
-	time.Sleep(48 * time.Hour)
+	f.pass(48 * time.Hour)
 	f.check("far")
 	f.check("long")
 }
 
 func expiredRecreate(f *fixture) {
-	time.Sleep(33 * time.Millisecond) // so that it is due at an odd time
+	f.pass(33 * time.Millisecond) // so that it is due at an odd time
 	spec := &twohop.Spec{ContentType: f.kind, TTL: time.Minute}
 	f.create("a", spec)
 	f.append("a", "old")
 	old := f.info("a")
-	time.Sleep(time.Minute)
+	f.pass(time.Minute)
 	delete(f.logs, "a")
 	f.create("a", spec)
 	f.wantReset("a", old.Tail, twohop.ResetEpoch)
 	f.append("a", "new")
 	f.holds("a", "new")
-	time.Sleep(59 * time.Second)
+	f.pass(59 * time.Second)
 	f.check("a")
-	time.Sleep(time.Second)
+	f.pass(time.Second)
 	f.expired("a")
 }
 
 func expiredAppendCreates(f *fixture) {
-	time.Sleep(33 * time.Millisecond) // so that it is due at an odd time
+	f.pass(33 * time.Millisecond) // so that it is due at an odd time
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Minute})
 	f.append("a", "old")
-	time.Sleep(time.Minute)
+	f.pass(time.Minute)
 	delete(f.logs, "a")
 	a := f.appendOf("a", "new")
 	a.Create = &twohop.Spec{ContentType: f.kind}
@@ -153,8 +153,8 @@ func expiredEvents(f *fixture) {
 	f.create("a", &twohop.Spec{ContentType: f.kind, TTL: time.Minute})
 	f.create("b", &twohop.Spec{ContentType: f.kind, ExpiresAt: time.Now().Add(time.Hour)})
 	f.logs = nil
-	time.Sleep(time.Minute + lazy)
+	f.pass(time.Minute + lazy)
 	f.feed.awaitDeleted(f, "a")
-	time.Sleep(time.Hour)
+	f.pass(time.Hour)
 	f.feed.awaitDeleted(f, "b")
 }

@@ -123,7 +123,7 @@ func readLast(f *fixture) {
 	mixed(f, "a")
 	all := f.walk("a")
 	for n := range len(all) + 3 {
-		o, err := f.eng.Last(f.Context(), "a", uint64(n)) //nolint:gosec // not negative
+		o, err := f.eng.Last(f.Context(), "a", uint64(n))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -144,14 +144,14 @@ func readSince(f *fixture) {
 	f.create("a", f.spec())
 	begin := time.Now()
 	for i := range 6 {
-		time.Sleep(time.Minute)
+		f.pass(time.Minute)
 		f.append("a", fmt.Sprint("x", i), fmt.Sprint("y", i))
 	}
-	time.Sleep(time.Minute)
+	f.pass(time.Minute)
 	f.create("f", &twohop.Spec{Fork: &twohop.Fork{Source: "a"}})
-	time.Sleep(time.Minute)
+	f.pass(time.Minute)
 	f.append("a", "after the fork")
-	time.Sleep(time.Minute)
+	f.pass(time.Minute)
 	f.append("f", "own")
 	for _, name := range []string{"a", "f"} {
 		all := f.walk(name)

@@ -1,8 +1,6 @@
 package enginetest
 
 import (
-	"time"
-
 	"twohop"
 )
 
@@ -23,7 +21,7 @@ func (f *fixture) wantReset(name string, from twohop.Offset, reason twohop.Reset
 	if err == nil {
 		f.Fatalf("Read(%q, %s) = %+v; want a reset: %s", name, from, b, reason)
 	}
-	e := f.wantCode(err, twohop.CodeReset)
+	e := f.wantError(err, twohop.CodeReset)
 	info := f.info(name)
 	if e.Reset == nil || e.Reset.Reason != reason || e.Reset.Start != info.Start || e.Reset.Tail != info.Tail {
 		f.Fatalf("Read(%q, %s): %+v; want a reset: %s, start %s, tail %s", name, from, e.Reset, reason, info.Start, info.Tail)
@@ -96,10 +94,10 @@ func resetTrimmed(f *fixture) {
 		offsets = append(offsets, ack.Offset)
 	}
 	f.logs["a"].recs = []record{{data: "x"}, {data: "x"}, {data: "x"}}
-	time.Sleep(lazy)
+	f.pass(lazy)
 	f.check("a")
 	for i, o := range offsets[:7] {
-		if r := f.wantReset("a", o, twohop.ResetTrimmed); r.Missed != 0 && r.Missed != uint64(7-i) { //nolint:gosec // at most seven
+		if r := f.wantReset("a", o, twohop.ResetTrimmed); r.Missed != 0 && r.Missed != uint64(7-i) {
 			f.Errorf("%d records are missed after %s, the reset says %d", 7-i, o, r.Missed)
 		}
 	}

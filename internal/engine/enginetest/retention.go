@@ -30,7 +30,7 @@ func (f *fixture) grow(name string, appends [][]string, recs []string, left int)
 	w := f.logs[name]
 	data, ends := batch(f.kind, recs...)
 	w.add(data, ends, ack.Offset)
-	time.Sleep(lazy)
+	f.pass(lazy)
 	appends = append(appends, recs)
 	w.start = len(w.recs)
 	for _, a := range appends[len(appends)-left:] {
@@ -67,7 +67,7 @@ func retainWholeAppends(f *fixture) {
 func retainBytes(f *fixture) {
 	spec := f.spec()
 	size := len(encode(f.kind, "0123456789"))
-	spec.Retention.Bytes = uint64(3 * size) //nolint:gosec // small
+	spec.Retention.Bytes = uint64(3 * size)
 	f.create("a", spec)
 	var appends [][]string
 	for i := range 6 {
@@ -82,16 +82,16 @@ func retainAge(f *fixture) {
 	spec.Retention.Age = time.Hour
 	f.create("a", spec)
 	for range 5 {
-		time.Sleep(10 * time.Minute)
+		f.pass(10 * time.Minute)
 		f.append("a", "x", "y")
 	}
-	time.Sleep(10*time.Minute - time.Second)
+	f.pass(10*time.Minute - time.Second)
 	f.check("a")
-	time.Sleep(time.Second + lazy)
+	f.pass(time.Second + lazy)
 	for i := range 5 {
 		f.logs["a"].start = 1 + 2*i
 		f.check("a")
-		time.Sleep(10 * time.Minute)
+		f.pass(10 * time.Minute)
 	}
 	f.logs["a"].start = 11
 	f.check("a")
@@ -99,7 +99,7 @@ func retainAge(f *fixture) {
 		f.Errorf("all records are too old, but the start is %s and the tail %s", info.Start, info.Tail)
 	}
 	f.append("a", "z")
-	time.Sleep(time.Hour + lazy)
+	f.pass(time.Hour + lazy)
 	f.logs["a"].start = 12
 	f.check("a")
 }
@@ -110,7 +110,7 @@ func retainProducers(f *fixture) {
 	spec.Retention.Age = time.Minute
 	f.create("a", spec)
 	ack := f.must(f.produce("a", "p", 0, 0, "x"))
-	time.Sleep(time.Minute + lazy)
+	f.pass(time.Minute + lazy)
 	f.logs["a"].start = 1
 	f.repeated(f.produce("a", "p", 0, 0, "x"), ack.Offset)
 	f.must(f.produce("a", "p", 0, 1, "y"))
@@ -119,7 +119,7 @@ func retainProducers(f *fixture) {
 func retainClosed(f *fixture) {
 	f.create("a", &twohop.Spec{ContentType: f.kind, Closed: true, Data: []byte("x"), Ends: []uint32{1},
 		Retention: twohop.Retention{Age: time.Minute}})
-	time.Sleep(time.Minute + lazy)
+	f.pass(time.Minute + lazy)
 	f.logs["a"].start = 1
 	f.check("a")
 	f.refused(f.appendOf("a", "y"), twohop.CodeClosed)

@@ -81,7 +81,7 @@ func benchmarkRead(b *testing.B, back uint64, maxBytes int) {
 	b.ReportAllocs()
 	for b.Loop() {
 		got, err := e.Read(ctx, "a", at, maxBytes)
-		if err != nil || got.Len() != int(back) { //nolint:gosec // small
+		if err != nil || got.Len() != int(back) {
 			b.Fatalf("%d records, %v", got.Len(), err)
 		}
 	}

@@ -41,7 +41,7 @@ func send(t testing.TB, e *Engine, a *twohop.Append) (ack twohop.Ack, err error)
 }
 
 func one(channel, rec string) *twohop.Append {
-	return &twohop.Append{Channel: channel, Data: []byte(rec), Ends: []uint32{uint32(len(rec))}} //nolint:gosec // small
+	return &twohop.Append{Channel: channel, Data: []byte(rec), Ends: []uint32{uint32(len(rec))}}
 }
 
 func wantCode(t testing.TB, err error, code twohop.Code) {

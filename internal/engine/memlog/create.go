@@ -2,6 +2,7 @@ package memlog
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"twohop"
@@ -54,7 +55,7 @@ func (sh *shard) build(name string, spec *twohop.Spec, now time.Time) (*channel,
 	tell := []telling{created}
 	initial := []twohop.Append{{Data: spec.Data, Ends: spec.Ends, Close: spec.Closed}}
 	if n := len(prefix); n > 0 {
-		initial = append([]twohop.Append{{Data: prefix, Ends: []uint32{uint32(n)}}}, initial...) //nolint:gosec // part of a record
+		initial = append([]twohop.Append{{Data: prefix, Ends: []uint32{uint32(n)}}}, initial...)
 	}
 	for i := range initial {
 		t := ch.tellLocked()
@@ -102,7 +103,7 @@ func (ch *channel) inherit(spec *twohop.Spec, prefix *[]byte, now time.Time) err
 		return err
 	}
 	ch.state = *s
-	ch.ancestors = append(src.ancestors[:len(src.ancestors):len(src.ancestors)], src)[:len(s.Parents)]
+	ch.ancestors = append(slices.Clip(src.ancestors), src)[:len(s.Parents)]
 	ch.readable = src.bytesLocked(s.Start, base)
 	src.state.Refs++
 	ch.parent = src

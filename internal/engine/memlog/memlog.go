@@ -52,7 +52,7 @@ var _ engine.Engine = (*Engine)(nil)
 // Open makes an empty engine.
 func Open(o Options) *Engine {
 	e := &Engine{
-		max:    int64(min(cmp.Or(o.MaxBytes, 1<<30), 1<<62)), //nolint:gosec // bounded by the min
+		max:    int64(min(cmp.Or(o.MaxBytes, 1<<30), 1<<62)),
 		window: cmp.Or(o.IdempotencyWindow, 5*time.Minute),
 		seed:   maphash.MakeSeed(),
 	}
@@ -157,7 +157,7 @@ func (e *Engine) shardOf(name string) *shard {
 func (e *Engine) nextEpoch(now time.Time) uint64 {
 	for {
 		last := e.epoch.Load()
-		next := max(last+1, uint64(now.UnixMicro())) //nolint:gosec // after 1970
+		next := max(last+1, uint64(now.UnixMicro()))
 		if e.epoch.CompareAndSwap(last, next) {
 			return next
 		}

@@ -173,7 +173,7 @@ func (p piece) fit(limit uint64) uint64 {
 	if uint64(ends[p.n-1]-base) <= limit {
 		return p.n
 	}
-	return uint64(sort.Search(len(ends), func(i int) bool { return uint64(ends[i]-base) > limit })) //nolint:gosec // an index
+	return uint64(sort.Search(len(ends), func(i int) bool { return uint64(ends[i]-base) > limit }))
 }
 
 // bytes are those of the records.
@@ -185,7 +185,7 @@ func (p piece) bytes() []byte {
 // gather joins the records of the spans after pos: at least one, and more as
 // long as they are maxBytes at most. What lies in one entry is not copied.
 func gather(spans []span, pos uint64, maxBytes int) ([]byte, []uint32) {
-	limit := uint64(min(max(maxBytes, 0), math.MaxInt32)) //nolint:gosec // not negative
+	limit := uint64(min(max(maxBytes, 0), math.MaxInt32))
 	var size, count uint64
 	var first piece
 	for p := range pieces(spans, pos) {
@@ -216,7 +216,7 @@ func gather(spans []span, pos uint64, maxBytes int) ([]byte, []uint32) {
 	data, ends := make([]byte, 0, size), make([]uint32, 0, count)
 	for p := range pieces(spans, pos) {
 		p.n = min(p.n, count-uint64(len(ends)))
-		ends = rebased(ends, uint32(len(data)), p) //nolint:gosec // at most an int32
+		ends = rebased(ends, uint32(len(data)), p)
 		data = append(data, p.bytes()...)
 		if uint64(len(ends)) == count {
 			break

@@ -92,7 +92,7 @@ type visits []visit
 func (v visits) Len() int           { return len(v) }
 func (v visits) Less(i, j int) bool { return v[i].at < v[j].at }
 func (v visits) Swap(i, j int)      { v[i], v[j] = v[j], v[i] }
-func (v *visits) Push(x any)        { *v = append(*v, x.(visit)) } //nolint:errcheck,forcetypeassert // heap.Push below
+func (v *visits) Push(x any)        { *v = append(*v, x.(visit)) }
 func (v *visits) Pop() any {
 	last := len(*v) - 1
 	x := (*v)[last]
