@@ -120,7 +120,7 @@ func parseAndRun(a *app, args []string) error {
 // of what Run and its hooks return.
 func single(err error) error {
 	for {
-		joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // looked at layer by layer
+		joined, ok := err.(interface{ Unwrap() []error })
 		if !ok || len(joined.Unwrap()) != 1 {
 			return err
 		}
@@ -145,9 +145,9 @@ func report(w io.Writer, err error) int {
 	} else if e, ok := errors.AsType[*twohop.Error](err); ok {
 		hint = e.Hint
 	}
-	fmt.Fprintf(w, "twohop: %s\n", message)
+	_, _ = fmt.Fprintf(w, "twohop: %s\n", message)
 	if hint != "" {
-		fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(hint, "\n", "\n  "))
+		_, _ = fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(hint, "\n", "\n  "))
 	}
 	return code
 }
