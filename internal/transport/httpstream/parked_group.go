@@ -177,6 +177,9 @@ func (r *reader) wait(ch *hub.Channel, at twohop.Offset, q *query) bool {
 }
 
 func (g *group) add(r *reader) {
+	if g.left > 0 {
+		g.left++ // a round may go past the end of the list, where the reader stands now
+	}
 	r.ix = int32(len(g.readers)) //nolint:gosec // connections are bounded by descriptors
 	g.readers = append(g.readers, r)
 }
