@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,6 +32,7 @@ type fakeStore struct {
 	// before is called for each append, outside the lock. An error it returns is
 	// the append's answer; carried says that the append takes effect all the same.
 	before func(a *twohop.Append) (carried bool, err error)
+	asked  func(name string) // is called after each Info, before its caller has the answer
 }
 
 type fakeLog struct {
@@ -147,13 +149,48 @@ func (f *fakeStore) append(a *twohop.Append) (twohop.Ack, error) {
 }
 
 func (f *fakeStore) Info(ctx context.Context, name string) (twohop.Info, error) {
+	info, err, asked := f.look(name)
+	if asked != nil {
+		asked(name)
+	}
+	return info, cmp.Or(err, ctx.Err())
+}
+
+func (f *fakeStore) look(name string) (twohop.Info, error, func(string)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l := f.logs[name]
 	if l == nil {
-		return twohop.Info{}, notThere(name)
+		return twohop.Info{}, notThere(name), f.asked
 	}
-	return l.info(name), ctx.Err()
+	return l.info(name), nil, f.asked
+}
+
+// fault sets before.
+func (f *fakeStore) fault(before func(*twohop.Append) (carried bool, err error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = before
+}
+
+// afterInfo has a record appended to a channel right after somebody asked for
+// its tail, once.
+func (f *fakeStore) afterInfo(t *testing.T, channel string) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	nodes := slices.Clone(f.nodes)
+	once := sync.OnceFunc(func() {
+		f.post(t, channel, `"meanwhile"`)
+		for _, m := range nodes {
+			m.dispatch()
+		}
+	})
+	f.asked = func(name string) {
+		if name == channel {
+			once()
+		}
+	}
 }
 
 func (f *fakeStore) Read(ctx context.Context, name string, from twohop.Offset, _ int) (twohop.Batch, error) {

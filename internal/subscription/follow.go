@@ -54,7 +54,8 @@ func (s *sub) discover(name string) {
 	s.st.Links[name] = link{}
 }
 
-// look finds the channels that the pattern matches, and asks for all tails.
+// look finds the channels that the pattern matches, and asks for the tails that
+// are not known. If time runs out, the next call goes on from there.
 func (s *sub) look(ctx context.Context) error {
 	names, err := s.m.list(ctx, s.glob)
 	if err != nil {
@@ -65,7 +66,6 @@ func (s *sub) look(ctx context.Context) error {
 			s.discover(name)
 		}
 	}
-	clear(s.tails)
 	if err := s.ask(ctx); err != nil {
 		return err
 	}

@@ -201,6 +201,56 @@ func TestWakeStreamComesLater(t *testing.T) {
 	})
 }
 
+// An event of which nobody knows whether it was written is written once.
+func TestUnknownAnnouncement(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newStore()
+		m, _ := f.node(t, nil)
+		f.put(t, "wake/pool")
+		want(t, m, 201, "PUT", "subscriptions/p", "", pullConfig(nil))
+		tries := 0
+		f.fault(func(a *twohop.Append) (bool, error) {
+			if a.Channel != "wake/pool" {
+				return false, nil
+			}
+			if tries++; tries < 4 {
+				return tries == 2, &twohop.Error{Code: twohop.CodeUnknownOutcome}
+			}
+			return false, nil
+		})
+		f.put(t, "events/a", `1`)
+		time.Sleep(time.Minute)
+		if n := len(f.events(t, "wake/pool")); n != 1 || tries != 4 {
+			t.Errorf("%d events after %d tries", n, tries)
+		}
+	})
+}
+
+// An append between the look at a channel's tail and the link to it wakes.
+func TestAppendsWhileLinking(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newStore()
+		m, _ := f.node(t, nil)
+		f.put(t, "wake/pool")
+		f.put(t, "manual/a", `1`)
+		f.put(t, "events/a", `1`)
+		f.afterInfo(t, "events/a")
+		want(t, m, 201, "PUT", "subscriptions/p", "", pullConfig(nil))
+		synctest.Wait()
+		if ev := f.events(t, "wake/pool"); len(ev) != 1 || ev[0].Stream != "events/a" {
+			t.Fatalf("created: events %+v", ev)
+		}
+		l := claim(t, m, "p", "w")
+		want(t, m, 200, "POST", "subscriptions/p/ack", l.token, l.body(true, "events/a", l.streams["events/a"]["tail_offset"]))
+		f.afterInfo(t, "manual/a")
+		want(t, m, 204, "POST", "subscriptions/p/streams", "", obj{"streams": []string{"manual/a"}})
+		synctest.Wait()
+		if ev := f.events(t, "wake/pool"); len(ev) != 2 || ev[1].Stream != "manual/a" {
+			t.Fatalf("linked: events %+v", ev)
+		}
+	})
+}
+
 // A node that dies between the write of a wake and its event leaves the event
 // to the others.
 func TestAnotherNodeAnnounces(t *testing.T) {
@@ -209,20 +259,16 @@ func TestAnotherNodeAnnounces(t *testing.T) {
 		f.put(t, "wake/pool")
 		m1, stop1 := f.node(t, nil)
 		want(t, m1, 201, "PUT", "subscriptions/p", "", pullConfig(nil))
-		f.mu.Lock()
-		f.before = func(a *twohop.Append) (bool, error) {
+		f.fault(func(a *twohop.Append) (bool, error) {
 			if a.Channel == "wake/pool" {
 				return false, &twohop.Error{Code: twohop.CodeUnavailable}
 			}
 			return false, nil
-		}
-		f.mu.Unlock()
+		})
 		f.put(t, "events/a", `1`)
 		synctest.Wait()
 		stop1()
-		f.mu.Lock()
-		f.before = nil
-		f.mu.Unlock()
+		f.fault(nil)
 		f.node(t, nil)
 		time.Sleep(announceGrace - 100*time.Millisecond)
 		if n := len(f.events(t, "wake/pool")); n != 0 {

@@ -173,6 +173,27 @@ func TestLapse(t *testing.T) {
 	}
 }
 
+func TestFence(t *testing.T) {
+	at := time.UnixMilli(1_000_000)
+	st := &state{Config: config{Type: typePullWake, LeaseMS: 1000}, Generation: 6}
+	f := func(name string, r workerRequest, token uint64, now time.Time, want bool) {
+		t.Helper()
+		if err := st.fence(&r, token, now); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f("no wake", workerRequest{Generation: 6}, 6, at, false)
+	st.issue(at, "a")
+	right := workerRequest{Generation: 7, WakeID: st.Wake.ID}
+	f("not claimed", right, 7, at, false)
+	st.Wake.LeaseUntil = at.Add(time.Second)
+	f("right", right, 7, at.Add(999*time.Millisecond), true)
+	f("too late", right, 7, at.Add(time.Second), false)
+	f("token of another generation", right, 6, at, false)
+	f("another generation", workerRequest{Generation: 6, WakeID: st.Wake.ID}, 7, at, false)
+	f("another wake", workerRequest{Generation: 7, WakeID: "w_x"}, 7, at, false)
+}
+
 // What one wake tells is bounded, and what is pending comes first.
 func TestToldIsBounded(t *testing.T) {
 	st := &state{Links: map[string]link{}}

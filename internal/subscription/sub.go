@@ -198,6 +198,7 @@ func (s *sub) fresh(ctx context.Context, ask bool) error {
 	told := s.inbox.state
 	if s.inbox.recheck {
 		s.listed, s.inbox.recheck = false, false
+		clear(s.tails)
 	}
 	s.inbox.Unlock()
 	if s.st == nil || told.Compare(s.tail) > 0 {

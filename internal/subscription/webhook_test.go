@@ -278,7 +278,11 @@ func TestWebhookThatHangs(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newStore()
 		h := &hooks{answer: func(_ int, r *http.Request) (*http.Response, error) {
+			began := time.Now()
 			<-r.Context().Done()
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("a request was kept for %v", took)
+			}
 			return nil, r.Context().Err()
 		}}
 		m, _ := f.node(t, h)
@@ -548,15 +552,13 @@ func TestUnknownOutcome(t *testing.T) {
 				synctest.Wait()
 				w := h.all()[0]
 				failed := false
-				f.mu.Lock()
-				f.before = func(*twohop.Append) (bool, error) {
+				f.fault(func(*twohop.Append) (bool, error) {
 					if failed {
 						return false, nil
 					}
 					failed = true
 					return carried, &twohop.Error{Code: twohop.CodeUnknownOutcome}
-				}
-				f.mu.Unlock()
+				})
 				tail := w.body.Streams[0].Tail.String()
 				out := want(t, m, 200, "POST", "subscriptions/s/callback", w.body.Token, callback(w, true, "events/a", tail))
 				if out["next_wake"] != false || acked(t, m, "s", "events/a") != tail || !failed {
@@ -582,9 +584,7 @@ func TestStoreFails(t *testing.T) {
 		f.put(t, "events/a", `1`)
 		synctest.Wait()
 		w := h.all()[0]
-		f.mu.Lock()
-		f.before = full
-		f.mu.Unlock()
+		f.fault(full)
 		tail := w.body.Streams[0].Tail.String()
 		out := want(t, m, 507, "POST", "subscriptions/s/callback", w.body.Token, callback(w, true, "events/a", tail))
 		if out["code"] != "storage_full" || acked(t, m, "s", "events/a") != zero {
@@ -594,9 +594,7 @@ func TestStoreFails(t *testing.T) {
 		if n := len(h.all()); n != 1 {
 			t.Errorf("%d wakes that were not written", n)
 		}
-		f.mu.Lock()
-		f.before = nil
-		f.mu.Unlock()
+		f.fault(nil)
 		h.answers(200, `{"done":true}`)
 		time.Sleep(time.Minute)
 		if acked(t, m, "s", "events/a") != tail {
