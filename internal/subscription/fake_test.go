@@ -149,21 +149,21 @@ func (f *fakeStore) append(a *twohop.Append) (twohop.Ack, error) {
 }
 
 func (f *fakeStore) Info(ctx context.Context, name string) (twohop.Info, error) {
-	info, err, asked := f.look(name)
+	info, asked, err := f.look(name)
 	if asked != nil {
 		asked(name)
 	}
 	return info, cmp.Or(err, ctx.Err())
 }
 
-func (f *fakeStore) look(name string) (twohop.Info, error, func(string)) {
+func (f *fakeStore) look(name string) (twohop.Info, func(string), error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l := f.logs[name]
 	if l == nil {
-		return twohop.Info{}, notThere(name), f.asked
+		return twohop.Info{}, f.asked, notThere(name)
 	}
-	return l.info(name), nil, f.asked
+	return l.info(name), f.asked, nil
 }
 
 // fault sets before.
