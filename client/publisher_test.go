@@ -1,0 +1,378 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"twohop"
+)
+
+// publishAll publishes records and closes.
+func publishAll(t *testing.T, c *Client, o PublisherOptions, records []string) error {
+	t.Helper()
+	p, err := c.NewPublisher(t.Context(), "a/b", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		if err := p.Publish(t.Context(), []byte(r)); err != nil {
+			return errors.Join(err, p.Close(t.Context()))
+		}
+	}
+	return p.Close(t.Context())
+}
+
+func numbered(n int, format string) (out []string) {
+	for i := range n {
+		out = append(out, fmt.Sprintf(format, i))
+	}
+	return out
+}
+
+func TestPublisherPublishesInOrder(t *testing.T) {
+	f := func(contentType, format string, o PublisherOptions) {
+		t.Helper()
+		o.ContentType = contentType
+		for _, o.MaxInFlight = range []int{1, 5} {
+			synctest.Test(t, func(t *testing.T) {
+				f, c := newFake(t, contentType)
+				want := numbered(1000, format)
+				var acked int
+				o.OnAck = func(a Ack) {
+					acked += a.Records
+					if a.Level != twohop.LevelDisk || a.Offset != offsetOf(acked) {
+						t.Errorf("ack %+v after %d records", a, acked)
+					}
+				}
+				if err := publishAll(t, c, o, want); err != nil {
+					t.Error(err)
+				}
+				if d := cmp.Diff(want, f.content()); d != "" || acked != 1000 {
+					t.Errorf("%d acknowledged, %s", acked, d)
+				}
+			})
+		}
+	}
+	f("text/plain", "line %d\n", PublisherOptions{Lines: true, MaxBatchBytes: 100})
+	f("text/plain", "line %d\n", PublisherOptions{Lines: true, MaxBatchRecords: 7})
+	f("text/plain", "no line %d", PublisherOptions{})
+	f("application/json", `{"n":%d}`, PublisherOptions{MaxBatchBytes: 100})
+}
+
+// TestPublisherOverConnectionsThatBreak breaks connections in the request and
+// in the answer: nothing is lost, and nothing is there twice.
+func TestPublisherOverConnectionsThatBreak(t *testing.T) {
+	for _, inFlight := range []int{1, 5} {
+		for k := range 250 {
+			synctest.Test(t, func(t *testing.T) {
+				f, c := newFake(t, "text/plain")
+				f.cut = func(n int) int {
+					if n%2 == 0 {
+						return k // of the answer: at 0 none of it arrives
+					}
+					return -1
+				}
+				posts := 0
+				f.before = func(_ http.ResponseWriter, _ *http.Request) bool {
+					if posts++; posts%3 == 0 {
+						panic(http.ErrAbortHandler) // before it takes effect
+					}
+					return false
+				}
+				if inFlight > 1 {
+					f.before = nil
+				}
+				want := numbered(40, "%d\n")
+				err := publishAll(t, c, PublisherOptions{ContentType: "text/plain", Lines: true, MaxBatchRecords: 3, MaxInFlight: inFlight}, want)
+				if d := cmp.Diff(want, f.content()); d != "" || err != nil {
+					t.Fatalf("cut after %d bytes: %v\n%s", k, err, d)
+				}
+			})
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+// TestPublisherBatchesUnderLoad: what comes while a request is under way goes
+// out together in the next one.
+func TestPublisherBatchesUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		f.before = func(http.ResponseWriter, *http.Request) bool {
+			<-time.After(time.Second)
+			return false
+		}
+		p, err := c.NewPublisher(t.Context(), "a/b", PublisherOptions{ContentType: "text/plain", Lines: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish := func(r string) {
+			if err := p.Publish(t.Context(), []byte(r)); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+		}
+		publish("0\n") // sent at once
+		for i := range 100 {
+			publish(fmt.Sprintf("%d\n", i+1))
+		}
+		begun := time.Now()
+		if err := p.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(begun); f.mu.posts != 2 || d != 2*time.Second {
+			t.Errorf("%d requests in %v, want 2 in 2 s", f.mu.posts, d)
+		}
+	})
+}
+
+func TestPublisherLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		begun := time.Now()
+		var waited []time.Duration
+		f.before = func(http.ResponseWriter, *http.Request) bool {
+			waited = append(waited, time.Since(begun))
+			return false
+		}
+		p, err := c.NewPublisher(t.Context(), "a/b", PublisherOptions{ContentType: "text/plain", Lines: true, Linger: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := p.Publish(t.Context(), []byte("x\n")); err != nil {
+				t.Error(err)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+		if err := p.Publish(t.Context(), []byte("x\n")); err != nil {
+			t.Error(err)
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if d := cmp.Diff([]time.Duration{50 * time.Millisecond, 60 * time.Millisecond}, waited); d != "" {
+			t.Errorf("the linger, and what Close sends:\n%s", d)
+		}
+	})
+}
+
+// TestPublisherMakesFixedBatches: however records come, they make the same
+// requests, so a whole run can be repeated.
+func TestPublisherMakesFixedBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		o := PublisherOptions{ProducerID: "p", ContentType: "text/plain", Lines: true, FixedBatches: true, MaxBatchRecords: 3, MaxInFlight: 5}
+		want := numbered(10, "%d\n")
+		for run := range 3 {
+			p, err := c.NewPublisher(t.Context(), "a/b", o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, r := range want {
+				if i%(run+2) == 0 {
+					<-time.After(time.Minute) // batches that are not full wait
+				}
+				if err := p.Publish(t.Context(), []byte(r)); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := p.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if d := cmp.Diff(want, f.content()); d != "" || f.mu.posts != 4 {
+				t.Fatalf("run %d: %d requests took effect, want 4\n%s", run, f.mu.posts, d)
+			}
+		}
+	})
+}
+
+func TestPublisherClaimsItsID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		f.mu.producers["p"] = [2]uint64{5, 17}
+		o := PublisherOptions{ProducerID: "p", ContentType: "text/plain", Lines: true}
+		if err := publishAll(t, c, o, []string{"1\n"}); !IsCode(err, twohop.CodeProducerEpoch) {
+			t.Errorf("without AutoClaim: %v", err)
+		}
+		o.AutoClaim = true
+		if err := publishAll(t, c, o, []string{"1\n", "2\n"}); err != nil || f.mu.producers["p"][0] != 6 {
+			t.Errorf("%v, epoch %d", err, f.mu.producers["p"][0])
+		}
+		if d := cmp.Diff([]string{"1\n", "2\n"}, f.content()); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+func TestPublisherCreatesItsChannel(t *testing.T) {
+	for _, inFlight := range []int{1, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			f, c := newFake(t, "")
+			o := PublisherOptions{ContentType: "text/plain", Lines: true, MaxBatchRecords: 1, MaxInFlight: inFlight}
+			if err := publishAll(t, c, o, []string{"1\n"}); !IsCode(err, twohop.CodeNotFound) {
+				t.Errorf("without Create: %v", err)
+			}
+			o.Create = &CreateOptions{}
+			posts := 0
+			f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				if r.Method == http.MethodPost {
+					posts++
+				}
+				if posts == 8 { // the server has lost all that it kept in memory
+					f.mu.exists, f.mu.records, f.mu.producers = false, nil, map[string][2]uint64{}
+				}
+				return false
+			}
+			if err := publishAll(t, c, o, numbered(20, "%d\n")); err != nil {
+				t.Fatal(err)
+			}
+			got := f.content()
+			want := numbered(20, "%d\n")
+			if len(got) == 0 || len(got) > 20 || cmp.Diff(want[20-len(got):], got) != "" {
+				t.Errorf("in the new channel is %q", got)
+			}
+		})
+	}
+}
+
+func TestPublisherEndsWhenItIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		f.before = func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Stream-Closed", "true")
+			w.WriteHeader(http.StatusConflict)
+			return true
+		}
+		p, err := c.NewPublisher(t.Context(), "a/b", PublisherOptions{ContentType: "text/plain", Lines: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Publish(t.Context(), []byte("x\n")); err != nil {
+			t.Error(err)
+		}
+		<-p.Done()
+		if err := p.Publish(t.Context(), []byte("y\n")); !IsCode(err, twohop.CodeClosed) {
+			t.Errorf("Publish: %v", err)
+		}
+		if err := p.Close(t.Context()); !IsCode(err, twohop.CodeClosed) || p.Pending() != 1 {
+			t.Errorf("Close: %v with %d pending", err, p.Pending())
+		}
+	})
+}
+
+// TestPublisherGivesUpWithItsContext: the server is away, and Close does not
+// wait for ever.
+func TestPublisherGivesUpWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		f.listener.setDown(true)
+		p, err := c.NewPublisher(t.Context(), "a/b", PublisherOptions{ContentType: "text/plain", Lines: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Publish(t.Context(), []byte("x\n")); err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || p.Pending() != 1 {
+			t.Errorf("%v with %d pending", err, p.Pending())
+		}
+	})
+}
+
+// TestPublisherBoundsMemory: a publisher whose server is away takes so much and
+// no more.
+func TestPublisherBoundsMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		f.listener.setDown(true)
+		p, err := c.NewPublisher(t.Context(), "a/b", PublisherOptions{ContentType: "text/plain", Lines: true, MaxBatchRecords: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		n := 0
+		for ; err == nil; n++ {
+			err = p.Publish(ctx, []byte("x\n"))
+		}
+		if n > 10*(maxQueue+1)+1 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%d records were taken, %v", n, err)
+		}
+		_ = p.Close(ctx) // gives up
+	})
+}
+
+func TestPublishOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		var got http.Header
+		tries := 0
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			got = r.Header.Clone()
+			b, _ := io.ReadAll(r.Body)
+			if tries++; tries%3 != 0 {
+				panic(http.ErrAbortHandler)
+			}
+			w.Header().Set("Stream-Next-Offset", offsetOf(9))
+			w.Header().Set("Stream-Readers", fmt.Sprint(len(b)))
+			w.WriteHeader(http.StatusNoContent)
+			return true
+		}
+		if _, err := c.Publish(t.Context(), "a/b", []byte("xy"), PublishOptions{}); err == nil || tries != 1 {
+			t.Errorf("without a key there are %d tries, %v", tries, err)
+		}
+		tries = 0
+		ack, err := c.Publish(t.Context(), "a/b", []byte("xy"), PublishOptions{IdempotencyKey: "k", IfMatch: "1_2", Lines: true, Close: true})
+		if want := (Ack{Offset: offsetOf(9), Readers: 2}); err != nil || ack != want || tries != 3 {
+			t.Errorf("%+v, %v after %d tries", ack, err, tries)
+		}
+		for name, want := range map[string]string{
+			"Idempotency-Key": "k", "If-Match": `"1_2"`, "Stream-Records": "lines", "Stream-Closed": "true", "Content-Type": "application/octet-stream",
+		} {
+			if got.Get(name) != want {
+				t.Errorf("%s: %q", name, got.Get(name))
+			}
+		}
+	})
+}
+
+func TestChannelAddresses(t *testing.T) {
+	c, err := New("http://h:1/base/", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(channel, want string) {
+		t.Helper()
+		if got, err := c.URL(channel); err != nil || got != want {
+			t.Errorf("%q is at %q, %v", channel, got, err)
+		}
+	}
+	f("logs/app", "http://h:1/base/v1/stream/logs/app")
+	f("a b/ü?#%", "http://h:1/base/v1/stream/a%20b/%C3%BC%3F%23%25")
+	for _, bad := range []string{"", "/", "a//b", "..", "a/../b", "\x00", strings.Repeat("x", maxName+1)} {
+		if got, err := c.URL(bad); err == nil {
+			t.Errorf("%q is at %q", bad, got)
+		}
+	}
+	for _, bad := range []string{"", "h:1", "ftp://h", "http://", "http://h?x=1"} {
+		if _, err := New(bad, Options{}); err == nil {
+			t.Errorf("%q is taken for a server", bad)
+		}
+	}
+}
