@@ -1,6 +1,7 @@
 package disklog
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -83,7 +84,7 @@ func (ch *channel) seen(name string, used int64, now time.Time) (*channel, error
 // last used at the latest.
 func (e *Engine) load(name string) (*channel, int64, error) {
 	value, closer, err := e.db.Get(channelKey(name))
-	if err == pebble.ErrNotFound {
+	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, 0, nil
 	}
 	if err != nil {

@@ -158,12 +158,8 @@ func (g *group) append(a *twohop.Append, ack *twohop.Ack) error {
 	if err != nil {
 		return err
 	}
-	created := ch == nil
-	if created {
-		if a.Create == nil {
-			return engine.NotFound(a.Channel)
-		}
-		ch = g.plain(a.Channel, a.Create, a.ContentType)
+	if ch == nil {
+		return g.appendNew(w, a, ack)
 	}
 	prod, err := g.producer(w, ch, a.Producer)
 	if err != nil {
@@ -184,14 +180,37 @@ func (g *group) append(a *twohop.Append, ack *twohop.Ack) error {
 	if g.full != nil {
 		return g.full
 	}
-	if created {
-		g.install(w, ch)
-	}
 	if a.Producer != nil && prod == nil {
 		prod = &engine.ProducerState{}
 	}
 	g.apply(w, a, prod, ack)
-	ack.Created = created
+	return nil
+}
+
+// appendNew is append where there is no such channel. One comes to be only if
+// the append is let pass.
+func (g *group) appendNew(w *work, a *twohop.Append, ack *twohop.Ack) error {
+	if a.Create == nil {
+		return engine.NotFound(a.Channel)
+	}
+	if g.full != nil {
+		return g.full
+	}
+	d, err := g.draft(a.Channel, a.Create)
+	if err != nil {
+		return err
+	}
+	dup, err := d.state().Judge(a, nil, nil, d.ch.level())
+	if err != nil {
+		return err
+	}
+	g.found(w, d, &result{})
+	if dup != nil { // it only closes what is created closed
+		*ack = *dup
+	} else {
+		g.apply(w, a, &engine.ProducerState{}, ack)
+	}
+	ack.Created = true
 	return nil
 }
 

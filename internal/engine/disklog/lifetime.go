@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"twohop"
@@ -27,41 +28,57 @@ func (g *group) create(name string, spec *twohop.Spec, r *result) error {
 	if g.full != nil {
 		return g.full
 	}
-	var prefix []byte
-	var source *work
-	if spec.Fork == nil {
-		ch = g.plain(name, spec, "")
-	} else if ch, source, prefix, err = g.fork(name, spec); err != nil {
+	d, err := g.draft(name, spec)
+	if err != nil {
 		return err
 	}
-	g.found(w, ch, source, prefix, spec, r)
+	g.found(w, d, r)
 	return nil
 }
 
-// found lets a new channel be, with its first records.
-func (g *group) found(w *work, ch *channel, source *work, prefix []byte, spec *twohop.Spec, r *result) {
-	if source != nil {
-		source.change().Refs++
-		source.save = true
-	}
-	g.install(w, ch)
-	if len(prefix) > 0 {
-		g.apply(w, &twohop.Append{Data: prefix, Ends: []uint32{uint32(len(prefix))}}, nil, &r.ack) //nolint:gosec // a record is below 4 GiB
-	}
-	if len(spec.Ends) > 0 || spec.Closed {
-		g.apply(w, &twohop.Append{Data: spec.Data, Ends: spec.Ends, Close: spec.Closed}, nil, &r.ack)
-	}
-	r.info, r.ack.Created = w.ch.Info(ch.level()), true
+// draft is a channel that may come to be.
+type draft struct {
+	ch     *channel
+	spec   *twohop.Spec
+	source *work  // of a fork
+	prefix []byte // a part of one of the source's records, which the fork begins with
 }
 
-// plain is a new channel that is not a fork.
-func (g *group) plain(name string, spec *twohop.Spec, contentType string) *channel {
-	s := *spec
-	if s.ContentType == "" {
-		s.ContentType = contentType
+// draft makes a channel of which nobody knows.
+func (g *group) draft(name string, spec *twohop.Spec) (*draft, error) {
+	d := &draft{spec: spec}
+	if spec.Fork != nil {
+		return d, g.fork(name, d)
 	}
-	epoch := g.epoch()
-	return g.fresh(engine.NewState(name, &s, epoch, g.now))
+	d.ch = g.fresh(engine.NewState(name, spec, g.epoch(), g.now))
+	return d, nil
+}
+
+// state is what the channel will be like with its first records.
+func (d *draft) state() *engine.State {
+	s := d.ch.State
+	s.Tail += uint64(len(d.spec.Ends))
+	if len(d.prefix) > 0 {
+		s.Tail++
+	}
+	s.Closed = d.spec.Closed
+	return &s
+}
+
+// found lets a new channel be, with its first records.
+func (g *group) found(w *work, d *draft, r *result) {
+	if d.source != nil {
+		d.source.change().Refs++
+		d.source.save = true
+	}
+	g.install(w, d.ch)
+	if n := len(d.prefix); n > 0 {
+		g.apply(w, &twohop.Append{Data: d.prefix, Ends: []uint32{uint32(n)}}, nil, &r.ack) //nolint:gosec // part of a record
+	}
+	if len(d.spec.Ends) > 0 || d.spec.Closed {
+		g.apply(w, &twohop.Append{Data: d.spec.Data, Ends: d.spec.Ends, Close: d.spec.Closed}, nil, &r.ack)
+	}
+	r.info, r.ack.Created = w.ch.Info(w.ch.level()), true
 }
 
 func (g *group) fresh(s *engine.State) *channel {
@@ -83,54 +100,58 @@ func (g *group) install(w *work, ch *channel) {
 	}
 }
 
-// fork is a new channel that inherits from another. For bytes it may begin with
-// a part of one of the source's records.
-func (g *group) fork(name string, spec *twohop.Spec) (*channel, *work, []byte, error) {
-	source, src, err := g.live(spec.Fork.Source)
+// fork makes a draft that inherits from another channel.
+func (g *group) fork(name string, d *draft) error {
+	fork := d.spec.Fork
+	source, src, err := g.live(fork.Source)
 	if e, ok := errors.AsType[*twohop.Error](err); ok && e.Code == twohop.CodeGone {
-		_, _, err = source.ch.ForkPoint(spec.Fork)
+		_, _, err = source.ch.ForkPoint(fork)
 	}
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
 	if src == nil {
-		return nil, nil, nil, engine.NotFound(spec.Fork.Source)
+		return engine.NotFound(fork.Source)
 	}
-	at, sub, err := src.ForkPoint(spec.Fork)
+	at, sub, err := src.ForkPoint(fork)
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
-	s, err := src.NewFork(name, spec, at, g.epoch(), g.now)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	ch := g.fresh(s)
 	if source.wrote && (at < src.Tail || sub > 0) {
-		return nil, nil, nil, errNextGroup
+		return errNextGroup
 	}
-	var prefix []byte
 	if sub > 0 {
-		if prefix, err = g.e.prefix(src, at, sub); err != nil {
-			return nil, nil, nil, err
+		if at, d.prefix, err = g.e.prefix(src, at, sub); err != nil {
+			return err
 		}
 	}
+	s, err := src.NewFork(name, d.spec, at, g.epoch(), g.now)
+	if err != nil {
+		return err
+	}
+	ch := g.fresh(s)
 	if ch.baseBytes, ch.baseTime, err = g.e.measure(src, at); err != nil {
-		return nil, nil, nil, readFailed(src.Name, err)
+		return readFailed(src.Name, err)
 	}
 	ch.bytes, ch.time, ch.keptBytes = ch.baseBytes, ch.baseTime, ch.baseBytes
-	return ch, source, prefix, nil
+	d.ch, d.source = ch, source
+	return nil
 }
 
-// prefix is the first sub bytes of the record at a position.
-func (e *Engine) prefix(src *channel, at, sub uint64) ([]byte, error) {
+// prefix is the first sub bytes of the record at a position, if they are not
+// all of it, and where the fork leaves its source then.
+func (e *Engine) prefix(src *channel, at, sub uint64) (uint64, []byte, error) {
 	b, err := e.records(src, at, 0)
 	if err != nil {
-		return nil, readFailed(src.Name, err)
+		return 0, nil, readFailed(src.Name, err)
 	}
-	if sub > uint64(len(b.Data)) {
-		return nil, engine.BadForkOffset(src.Name, "the record after the fork offset is shorter than the sub-offset")
+	switch n := uint64(len(b.Data)); {
+	case sub > n:
+		return 0, nil, engine.BadForkOffset(src.Name, fmt.Sprintf("the next record has %d bytes, %d are asked for", n, sub))
+	case sub == n:
+		return at + 1, nil, nil
 	}
-	return b.Data[:sub], nil
+	return at, b.Data[:sub:sub], nil
 }
 
 // delete removes a channel because a client said so.

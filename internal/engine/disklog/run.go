@@ -88,11 +88,11 @@ func (e *Engine) saveRun(clean bool) error {
 type storeLogger struct{ e *Engine }
 
 func (l storeLogger) Infof(format string, args ...any) {
-	l.e.opts.Logger.Debug("store: " + fmt.Sprintf(format, args...))
+	l.e.opts.Logger.Debug("store", slog.String("says", fmt.Sprintf(format, args...)))
 }
 
 func (l storeLogger) Errorf(format string, args ...any) {
-	l.e.opts.Logger.Error("store: " + fmt.Sprintf(format, args...))
+	l.e.opts.Logger.Error("store", slog.String("says", fmt.Sprintf(format, args...)))
 }
 
 // Fatalf must not return. The guard keeps failures of the disk away, so this is
@@ -102,7 +102,7 @@ func (l storeLogger) Fatalf(format string, args ...any) {
 	if !l.e.guard.isArmed() {
 		panic(err)
 	}
-	l.e.opts.Logger.Error("store: "+err.Error(), slog.Bool("fatal", true))
+	l.e.opts.Logger.Error("the store broke down", slog.Any("error", err))
 	l.e.guard.breakDown(err)
 	select {} // whoever came here holds locks of the store
 }
@@ -110,13 +110,13 @@ func (l storeLogger) Fatalf(format string, args ...any) {
 func (e *Engine) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			e.opts.Logger.Error("store: background work failed", slog.Any("error", err))
+			e.opts.Logger.Error("the store's background work failed", slog.Any("error", err))
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			e.opts.Logger.Error("store: " + info.String())
+			e.opts.Logger.Error("the store is corrupt", slog.String("says", info.String()))
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
-			e.opts.Logger.Warn("store: writes wait for compaction", slog.String("reason", info.Reason))
+			e.opts.Logger.Warn("writes wait for compaction", slog.String("reason", info.Reason))
 		},
 	}
 }
