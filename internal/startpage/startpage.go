@@ -16,6 +16,7 @@ import (
 	"embed"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -49,10 +50,7 @@ func Handler() http.Handler {
 			http.Error(w, "the start page can only be read", http.StatusMethodNotAllowed)
 			return
 		}
-		hd := w.Header()
-		for name, value := range headers {
-			hd[name] = value
-		}
+		maps.Copy(w.Header(), headers)
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(page))
 	})
 }

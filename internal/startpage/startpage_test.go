@@ -3,7 +3,6 @@ package startpage_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -15,30 +14,20 @@ import (
 )
 
 // ask sends a request to a handler of its own.
-func ask(t *testing.T, method string, header ...string) *http.Response {
-	t.Helper()
+func ask(method string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "/", nil)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	startpage.Handler().ServeHTTP(w, r)
-	return w.Result()
-}
-
-func body(t *testing.T, r *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return w
 }
 
 func TestHeaders(t *testing.T) {
-	r := ask(t, http.MethodGet)
-	if r.StatusCode != http.StatusOK {
-		t.Fatalf("status %d, want 200", r.StatusCode)
+	r := ask(http.MethodGet)
+	if r.Code != http.StatusOK {
+		t.Fatalf("status %d, want 200", r.Code)
 	}
 	for name, want := range map[string]string{
 		"Content-Type":           "text/html; charset=utf-8",
@@ -46,42 +35,42 @@ func TestHeaders(t *testing.T) {
 		"X-Content-Type-Options": "nosniff",
 		"Referrer-Policy":        "no-referrer",
 	} {
-		if got := r.Header.Get(name); got != want {
+		if got := r.Header().Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if tag := r.Header.Get("ETag"); !strings.HasPrefix(tag, `"`) || len(tag) < 18 {
+	if tag := r.Header().Get("ETag"); !strings.HasPrefix(tag, `"`) || len(tag) < 18 {
 		t.Errorf("ETag is %s, want a strong tag", tag)
 	}
 }
 
 func TestAskedAgain(t *testing.T) {
-	first := ask(t, http.MethodGet)
-	tag := first.Header.Get("ETag")
-	r := ask(t, http.MethodGet, "If-None-Match", tag)
-	if r.StatusCode != http.StatusNotModified || r.Header.Get("ETag") != tag {
-		t.Errorf("status %d with tag %s, want 304 with %s", r.StatusCode, r.Header.Get("ETag"), tag)
+	first := ask(http.MethodGet)
+	tag := first.Header().Get("ETag")
+	r := ask(http.MethodGet, "If-None-Match", tag)
+	if r.Code != http.StatusNotModified || r.Header().Get("ETag") != tag {
+		t.Errorf("status %d with tag %s, want 304 with %s", r.Code, r.Header().Get("ETag"), tag)
 	}
-	if r := ask(t, http.MethodGet, "If-None-Match", `"another"`); r.StatusCode != http.StatusOK {
-		t.Errorf("status %d for another tag, want 200", r.StatusCode)
+	if r := ask(http.MethodGet, "If-None-Match", `"another"`); r.Code != http.StatusOK {
+		t.Errorf("status %d for another tag, want 200", r.Code)
 	}
 }
 
 func TestHead(t *testing.T) {
-	get, head := ask(t, http.MethodGet), ask(t, http.MethodHead)
-	if head.StatusCode != http.StatusOK || head.Header.Get("Content-Length") != get.Header.Get("Content-Length") {
-		t.Errorf("HEAD: status %d, length %s; GET has length %s", head.StatusCode, head.Header.Get("Content-Length"), get.Header.Get("Content-Length"))
+	get, head := ask(http.MethodGet), ask(http.MethodHead)
+	if head.Code != http.StatusOK || head.Header().Get("Content-Length") != get.Header().Get("Content-Length") {
+		t.Errorf("HEAD: status %d, length %s; GET has length %s", head.Code, head.Header().Get("Content-Length"), get.Header().Get("Content-Length"))
 	}
-	if n := len(body(t, head)); n != 0 {
+	if n := head.Body.Len(); n != 0 {
 		t.Errorf("HEAD has a body of %d bytes", n)
 	}
 }
 
 func TestOtherMethods(t *testing.T) {
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete} {
-		r := ask(t, method)
-		if r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != "GET, HEAD" {
-			t.Errorf("%s: status %d, Allow %q; want 405 and GET, HEAD", method, r.StatusCode, r.Header.Get("Allow"))
+		r := ask(method)
+		if r.Code != http.StatusMethodNotAllowed || r.Header().Get("Allow") != "GET, HEAD" {
+			t.Errorf("%s: status %d, Allow %q; want 405 and GET, HEAD", method, r.Code, r.Header().Get("Allow"))
 		}
 	}
 }
@@ -98,8 +87,8 @@ func directives(policy string) map[string][]string {
 
 // The policy allows exactly the style and the scripts that are in the page.
 func TestPolicyMatchesContent(t *testing.T) {
-	r := ask(t, http.MethodGet)
-	page, policy := body(t, r), directives(r.Header.Get("Content-Security-Policy"))
+	r := ask(http.MethodGet)
+	page, policy := r.Body.String(), directives(r.Header().Get("Content-Security-Policy"))
 	for element, directive := range map[string]string{"script": "script-src", "style": "style-src"} {
 		var want []string
 		for _, m := range regexp.MustCompile(`(?s)<`+element+`>(.*?)</`+element+`>`).FindAllStringSubmatch(page, -1) {
@@ -123,7 +112,7 @@ func TestPolicyMatchesContent(t *testing.T) {
 // What the policy would block, or what would need another request, is not in
 // the page.
 func TestNothingFromOutside(t *testing.T) {
-	page := body(t, ask(t, http.MethodGet))
+	page := ask(http.MethodGet).Body.String()
 	markup := regexp.MustCompile(`(?s)<(script|style)>.*?</(script|style)>`).ReplaceAllString(page, "")
 	for what, pattern := range map[string]string{
 		"an element that loads something":       `<(script|img|iframe|object|embed|audio|video|source|base)\b`,
@@ -149,7 +138,7 @@ func TestNothingFromOutside(t *testing.T) {
 
 // Every element that the scripts and the labels look for is there, once.
 func TestNamesInPage(t *testing.T) {
-	page := body(t, ask(t, http.MethodGet))
+	page := ask(http.MethodGet).Body.String()
 	ids := map[string]int{}
 	for _, m := range regexp.MustCompile(`\sid="([^"]+)"`).FindAllStringSubmatch(page, -1) {
 		ids[m[1]]++
