@@ -7,8 +7,8 @@ import (
 )
 
 // Waiter is a reader asleep at the tail. It belongs to its reader, who may use
-// it again after it was woken or cancelled; a wake that was under way when it
-// was cancelled may still come.
+// it again for the same channel at any time. A wake that was under way when it
+// was cancelled may still come, also while it waits again.
 type Waiter struct {
 	Wake func() // called once a Wait, from a goroutine of the hub; must not block
 
@@ -52,6 +52,9 @@ type waiters struct {
 func (c *Channel) Wait(w *Waiter, after twohop.Offset) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if w.ch != nil {
+		c.remove(w) // an old wake made the reader believe that it was woken
+	}
 	if c.aheadLocked(after) {
 		return false
 	}
@@ -71,6 +74,12 @@ func (c *Channel) Cancel(w *Waiter) bool {
 	if w.ch == nil {
 		return false
 	}
+	c.remove(w)
+	return true
+}
+
+// remove takes a waiter out of the list; mu is held.
+func (c *Channel) remove(w *Waiter) {
 	if w.prev != nil {
 		w.prev.next = w.next
 	} else {
@@ -81,7 +90,6 @@ func (c *Channel) Cancel(w *Waiter) bool {
 	}
 	w.ch = nil
 	c.waiters.n--
-	return true
 }
 
 // wakeAll takes all waiters and wakes them with no lock held. It uses buf, and
