@@ -37,6 +37,7 @@ func assemble(c *config.Config, log *slog.Logger) (*parts, error) {
 		// No append comes before the subscriptions are there: clients make
 		// them, and there are none yet.
 		Changed: func(channel string, tail twohop.Offset) { p.subscriptions.Changed(channel, tail) },
+		Lost:    func() { p.subscriptions.Recheck() },
 	})
 	p.subscriptions = subscription.New(p.hub, subscription.Options{
 		PublicURL:      c.PublicURL,

@@ -29,6 +29,9 @@ type Options struct {
 	IdleTime  time.Duration
 	// Changed is told of every append, from the feed: it must return at once.
 	Changed func(channel string, tail twohop.Offset)
+	// Lost is told when the feed lost its place: any channel may have changed.
+	// It must return at once.
+	Lost func()
 }
 
 func (o *Options) setDefaults() {
@@ -257,6 +260,9 @@ func (h *Hub) sweep() {
 func (h *Hub) Event(_ int, e *engine.Event) {
 	if e.Kind == engine.Broken {
 		h.broken()
+		if h.opts.Lost != nil {
+			h.opts.Lost()
+		}
 		return
 	}
 	if e.Kind == engine.Appended && h.opts.Changed != nil {
