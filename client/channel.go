@@ -54,22 +54,22 @@ func (c *Client) create(ctx context.Context, channel string, o CreateOptions) (I
 	if o.Closed {
 		h.Set("Stream-Closed", "true")
 	}
-	resp, err := c.call(ctx, http.MethodPut, channel, h, o.Data)
+	a, err := c.call(ctx, http.MethodPut, channel, h, o.Data)
 	if err != nil {
 		return Info{}, err
 	}
-	info := infoOf(resp.Header)
-	info.Created = resp.StatusCode == http.StatusCreated
+	info := infoOf(a.header)
+	info.Created = a.status == http.StatusCreated
 	return info, nil
 }
 
 // Head asks what a channel is. It does not count as a read.
 func (c *Client) Head(ctx context.Context, channel string) (Info, error) {
-	resp, err := c.call(ctx, http.MethodHead, channel, nil, nil)
+	a, err := c.call(ctx, http.MethodHead, channel, nil, nil)
 	if err != nil {
 		return Info{}, finalOf(ctx, err)
 	}
-	return infoOf(resp.Header), nil
+	return infoOf(a.header), nil
 }
 
 // Delete deletes a channel with all its records.
@@ -109,36 +109,42 @@ func levelOf(s string) twohop.Level {
 	return twohop.LevelMemory
 }
 
+// answer is what a server says to a request that is not a read.
+type answer struct {
+	status int
+	header http.Header
+}
+
 // callTime bounds a request that is not a live read.
 const callTime = 30 * time.Second
 
 // call sends one request that is not a read, once, and discards its body. An
 // error is a *failure, or the one of a name or header that cannot be sent.
-func (c *Client) call(ctx context.Context, method, channel string, h http.Header, body []byte) (*http.Response, error) {
+func (c *Client) call(ctx context.Context, method, channel string, h http.Header, body []byte) (answer, error) {
 	target, err := c.URL(channel)
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return answer{}, err
 	}
 	if h != nil {
 		req.Header = h.Clone()
 	}
 	resp, err := c.do(req)
 	if err != nil {
-		return nil, disconnected(err)
+		return answer{}, disconnected(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode >= 300 {
-		return nil, refused(resp, channel)
+		return answer{}, refused(resp, channel)
 	}
 	// The headers are the answer; reading on only keeps the connection usable.
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBody))
-	return resp, nil
+	return answer{resp.StatusCode, resp.Header}, nil
 }
 
 // finalOf is final for an error of call.

@@ -359,7 +359,7 @@ func (c *cutConn) Write(p []byte) (int, error) {
 	c.left -= n
 	written, err := c.Conn.Write(p[:n])
 	if err == nil && n < len(p) {
-		_ = c.Conn.Close()
+		_ = c.Close()
 		err = io.ErrClosedPipe
 	}
 	return written, err

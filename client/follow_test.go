@@ -428,7 +428,10 @@ func TestFollowStopsWhenTheCallerDoes(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, c := newFake(t, "text/plain", "1", "2", "3")
 			n := 0
-			for range c.Follow(t.Context(), "a/b", FollowOptions{Transport: transport}) {
+			for _, err := range c.Follow(t.Context(), "a/b", FollowOptions{Transport: transport}) {
+				if err != nil {
+					t.Error(err)
+				}
 				if n++; n == 2 {
 					break
 				}

@@ -56,9 +56,9 @@ func (c *Client) Publish(ctx context.Context, channel string, data []byte, o Pub
 	}
 	b := c.backoff()
 	for {
-		resp, err := c.call(ctx, http.MethodPost, channel, h, data)
+		a, err := c.call(ctx, http.MethodPost, channel, h, data)
 		if err == nil {
-			return ackOf(resp.Header), nil
+			return ackOf(a.header), nil
 		}
 		fail, ok := err.(*failure) //nolint:errorlint // call returns it bare
 		if !ok {

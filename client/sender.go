@@ -142,9 +142,9 @@ func (s *sender) try(b *batch, h http.Header) (Ack, *failure) {
 	wait := s.p.c.backoff()
 	body, unknown := b.bytes(), false
 	for {
-		resp, err := s.p.c.call(s.ctx, http.MethodPost, s.p.channel, h, body)
+		a, err := s.p.c.call(s.ctx, http.MethodPost, s.p.channel, h, body)
 		if err == nil {
-			ack := ackOf(resp.Header)
+			ack := ackOf(a.header)
 			ack.Records = b.records
 			return ack, nil
 		}

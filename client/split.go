@@ -28,7 +28,7 @@ func splitArray(b []byte) ([][]byte, error) {
 	if _, err := d.Token(); err != nil {
 		return nil, malformed("a page of JSON records: %v", err)
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token returns it bare
+	if _, err := d.Token(); err != io.EOF {
 		return nil, malformed("a page of JSON records with something behind it")
 	}
 	return records, nil
