@@ -159,7 +159,10 @@ func (c *crasher) step() {
 	case 1:
 		from := crashNames[c.rng.IntN(len(crashNames))]
 		spec := c.spec()
-		spec.Fork = &twohop.Fork{Source: from}
+		spec.Fork = &twohop.Fork{Source: from, At: c.someOffset(from)}
+		if spec.Fork.At != nil {
+			spec.Fork.Sub = uint64(c.rng.IntN(2)) //nolint:gosec // 0 or 1
+		}
 		c.create(name, spec)
 	case 2:
 		c.remove(name)
@@ -174,8 +177,20 @@ func (c *crasher) step() {
 	}
 }
 
+// someOffset is one that a channel gave, or nil.
+func (c *crasher) someOffset(name string) *twohop.Offset {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ch := c.channels[name]
+	if ch == nil || len(ch.shown) == 0 || c.rng.IntN(3) == 0 {
+		return nil
+	}
+	all := slices.SortedFunc(maps.Keys(ch.shown), twohop.Offset.Compare)
+	return &all[c.rng.IntN(len(all))]
+}
+
 func (c *crasher) spec() twohop.Spec {
-	s := twohop.Spec{Sync: twohop.Sync(c.rng.IntN(3))} //nolint:gosec // 0 to 2
+	s := twohop.Spec{ContentType: "application/json", Sync: twohop.Sync(c.rng.IntN(3))} //nolint:gosec // 0 to 2
 	if c.rng.IntN(3) == 0 {
 		s.Retention.Records = 5
 	}

@@ -29,7 +29,8 @@
 // take back. The store knows whether it was closed in good order. If it was
 // not, such a channel begins a new log epoch with its first append afterwards:
 // offsets of records that were lost are then answered with a reset, and are
-// never given again. Whatever gives out an epoch is synced.
+// never given again. Creations, deletions, closures and whatever else gives out
+// an epoch are synced in every channel.
 //
 // # Faults
 //
@@ -146,10 +147,10 @@ func Open(dir string, opts Options) (*Engine, error) {
 }
 
 func (e *Engine) openStore() (err error) {
-	if err := e.guard.MkdirAll(e.dir, 0o750); err != nil {
+	if err := e.opts.FS.MkdirAll(e.dir, 0o750); err != nil {
 		return openFailed(e.dir, err)
 	}
-	if e.lock, err = pebble.LockDirectory(e.dir, e.guard); err != nil {
+	if e.lock, err = pebble.LockDirectory(e.dir, e.opts.FS); err != nil {
 		return &twohop.Error{Code: twohop.CodeStorageFailed, Message: "the data directory " + e.dir + " is in use or cannot be locked",
 			Hint: "stop the other server, or give each its own --data", Err: err}
 	}
@@ -166,7 +167,7 @@ func (e *Engine) openStore() (err error) {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	if e.db, err = e.openPebble(o); err == nil {
-		if err = e.startRun(); err != nil {
+		if err = errors.Join(e.startRun(), e.guard.trouble()); err != nil {
 			_ = e.db.Close() // the first error tells more
 		}
 	}

@@ -54,7 +54,7 @@ func (g *group) look(it *item) error {
 	if at := ch.Expiry(time.UnixMicro(w.used)); !at.IsZero() && !ch.Deleted {
 		g.lookAt(w, at)
 	}
-	if ch.Retention.Age == 0 || ch.Tail == ch.Start {
+	if ch.Retention.Age == 0 || ch.Tail == ch.Start || ch.Deleted {
 		return nil
 	}
 	before := ch.Start

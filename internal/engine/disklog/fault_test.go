@@ -199,6 +199,77 @@ func TestFailedSync(t *testing.T) {
 	})
 }
 
+// TestOpenOnFullDisk wants an error, and the directory unlocked.
+func TestOpenOnFullDisk(t *testing.T) {
+	fs := newFaulty()
+	e := openAt(t, fs, Options{})
+	mustCreate(t, e, "a", twohop.Spec{}, "1,")
+	shut(t, e)
+	fs.set(syscall.ENOSPC, nil)
+	_, err := Open("data", Options{FS: fs})
+	wantCode(t, err, twohop.CodeStorageFailed)
+	fs.set(nil, nil)
+	e = openAt(t, fs, Options{})
+	if got := readAll(t, e, "a", twohop.Offset{}, 1000); !slices.Equal(got, []string{"1,"}) {
+		t.Errorf("reopened: read %q", got)
+	}
+	shut(t, e)
+}
+
+// TestCorruptChannel wants a channel that cannot be read to harm no other.
+func TestCorruptChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		e := openAt(t, fs, Options{})
+		for _, name := range []string{"bad", "good"} {
+			mustCreate(t, e, name, twohop.Spec{ExpiresAt: time.Now().Add(time.Hour)}, "1,")
+		}
+		if err := e.db.Set(channelKey("bad"), []byte("?"), nil); err != nil {
+			t.Fatal(err)
+		}
+		shut(t, e)
+		e = openAt(t, fs, Options{})
+		answers := make(chan error, 3)
+		for _, name := range []string{"good", "bad", "good"} {
+			a := &twohop.Append{Channel: name, Data: []byte("2,"), Ends: []uint32{2}}
+			e.Append(t.Context(), a, func(_ twohop.Ack, err error) { answers <- err })
+		}
+		failed := 0
+		for range 3 {
+			if err := <-answers; err != nil {
+				wantCode(t, err, twohop.CodeStorageFailed)
+				failed++
+			}
+		}
+		if got := readAll(t, e, "good", twohop.Offset{}, 1000); failed != 1 || !slices.Equal(got, []string{"1,", "2,", "2,"}) {
+			t.Errorf("%d appends failed, and good holds %q", failed, got)
+		}
+		_, err := e.Info(t.Context(), "bad")
+		wantCode(t, err, twohop.CodeStorageFailed)
+		time.Sleep(time.Hour) // the sweeper meets both
+		_, err = e.Info(t.Context(), "good")
+		wantCode(t, err, twohop.CodeNotFound)
+		time.Sleep(time.Minute)
+		if n := count(t, e, kindDue); n != 1 {
+			t.Errorf("%d channels are due, only bad should be", n)
+		}
+		shut(t, e)
+	})
+}
+
+// TestBreakDown is about what Pebble would end the process for.
+func TestBreakDown(t *testing.T) {
+	e := openAt(t, vfs.NewMem(), Options{})
+	mustCreate(t, e, "a", twohop.Spec{}, "1,")
+	go storeLogger{e}.Fatalf("%s", "a fault in the store")
+	<-e.guard.broken
+	wantCode(t, e.Healthy(), twohop.CodeStorageFailed)
+	if got := readAll(t, e, "a", twohop.Offset{}, 1000); !slices.Equal(got, []string{"1,"}) {
+		t.Errorf("read %q", got)
+	}
+	wantCode(t, e.Close(), twohop.CodeStorageFailed)
+}
+
 func TestReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newFaulty()

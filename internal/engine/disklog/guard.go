@@ -21,14 +21,16 @@ const roomPoll = 100 * time.Millisecond
 // there is room. Any other failure of a change is final: the goroutine waits
 // until kill. A failed sync is never tried again, whatever the cause, since the
 // kernel may have dropped the data. After kill every change pretends to succeed
-// and does nothing: to the disk it is as if the process had ended.
+// and does nothing: to the disk it is as if the process had ended. While the
+// store is being opened any failure kills at once, because Pebble would not stop
+// trying.
 type guard struct {
 	vfs.FS
 	changed chan struct{} // has a token when trouble may have changed
 
 	mu struct {
 		sync.Mutex
-		armed   bool // before this errors are passed on
+		armed   bool // the store is open
 		waiting int  // goroutines that wait for room
 		failed  error
 		dead    bool
@@ -41,7 +43,7 @@ func newGuard(fs vfs.FS) *guard {
 	return &guard{FS: fs, changed: make(chan struct{}, 1), dead: make(chan struct{}), broken: make(chan struct{})}
 }
 
-// arm begins to keep errors from Pebble.
+// arm tells that the store is open.
 func (g *guard) arm() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -123,8 +125,13 @@ func (g *guard) try(change func() error, retry bool) error {
 	}()
 	for !g.isDead() {
 		err := change()
-		if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) || !g.isArmed() {
+		if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) {
 			return err
+		}
+		if !g.isArmed() {
+			g.fail(err)
+			g.kill()
+			break
 		}
 		if !retry || !isFull(err) {
 			g.fail(err)

@@ -18,18 +18,23 @@ type errFatal string
 
 func (e errFatal) Error() string { return string(e) }
 
-// openPebble opens the store; what Pebble calls fatal is an error.
-func (e *Engine) openPebble(o *pebble.Options) (db *pebble.DB, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			fatal, ok := r.(errFatal)
-			if !ok {
-				panic(r)
-			}
-			err = fatal
-		}
+// openPebble opens the store. If that breaks down it is left behind.
+func (e *Engine) openPebble(o *pebble.Options) (*pebble.DB, error) {
+	type opened struct {
+		db  *pebble.DB
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		db, err := pebble.Open(e.dir, o)
+		done <- opened{db, err}
 	}()
-	return pebble.Open(e.dir, o)
+	select {
+	case r := <-done:
+		return r.db, r.err
+	case <-e.guard.broken:
+		return nil, e.guard.trouble()
+	}
 }
 
 // startRun counts the runs of the engine and finds out how the last one ended.
@@ -99,9 +104,6 @@ func (l storeLogger) Errorf(format string, args ...any) {
 // a fault in the store's own logic or files: the engine can only stop writing.
 func (l storeLogger) Fatalf(format string, args ...any) {
 	err := errFatal(fmt.Sprintf(format, args...))
-	if !l.e.guard.isArmed() {
-		panic(err)
-	}
 	l.e.opts.Logger.Error("the store broke down", slog.Any("error", err))
 	l.e.guard.breakDown(err)
 	select {} // whoever came here holds locks of the store

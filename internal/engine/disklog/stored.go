@@ -82,23 +82,26 @@ func decodeStored(key, value []byte) (stored, error) {
 // long as data stays within maxBytes or is empty. It reports whether it took
 // them all.
 func (s *stored) cut(from, to uint64, data []byte, ends []uint32, maxBytes int) ([]byte, []uint32, bool) {
-	lens, at := s.lens, 0
+	lens, at, begin, had := s.lens, 0, 0, len(data)
 	for i := range to {
 		n := len(s.data) - at
 		if i < s.count-1 {
 			v, w := binary.Uvarint(lens)
 			n, lens = int(v), lens[w:] //nolint:gosec // decodeStored checked the sum
 		}
+		if i == from {
+			begin = at
+		}
 		if i >= from {
-			if len(ends) > 0 && len(data)+n > maxBytes {
-				return data, ends, false
+			size := had + at + n - begin
+			if len(ends) > 0 && size > maxBytes {
+				return append(data, s.data[begin:at]...), ends, false
 			}
-			data = append(data, s.data[at:at+n]...)
-			ends = append(ends, uint32(len(data))) //nolint:gosec // a page is far below 4 GiB
+			ends = append(ends, uint32(size)) //nolint:gosec // a page is far below 4 GiB
 		}
 		at += n
 	}
-	return data, ends, true
+	return append(data, s.data[begin:at]...), ends, true
 }
 
 // bytesBefore is the number of bytes of the lineage before a position in s.

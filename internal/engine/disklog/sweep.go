@@ -102,6 +102,7 @@ func (e *Engine) saveUses(all bool) {
 func (e *Engine) sweep() (next int64, err error) {
 	next = math.MaxInt64
 	for _, kind := range []byte{kindDue, kindKeyDue} {
+		var first dueName
 		for {
 			found, later, err := e.dueBefore(kind, time.Now().UnixMicro())
 			if err != nil {
@@ -111,7 +112,9 @@ func (e *Engine) sweep() (next int64, err error) {
 				next = min(next, later)
 				break
 			}
-			if !e.dealWith(kind, found) {
+			again := found[0] == first // it failed, as the committer logged
+			first = found[0]
+			if again || !e.dealWith(kind, found) {
 				next = min(next, time.Now().Add(sweepRetry).UnixMicro())
 				break
 			}
