@@ -171,7 +171,7 @@ func (n *followNotices) event(channel string, e *client.Event) {
 	}
 	if n.down[channel] {
 		delete(n.down, channel)
-		n.say(channel, "there it is")
+		n.say(channel, "going on")
 	}
 }
 
