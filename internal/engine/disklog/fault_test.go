@@ -173,12 +173,19 @@ func TestFullWhileClosing(t *testing.T) {
 	})
 }
 
+// TestFailedSync wants no sync to be tried again, whatever it failed of.
 func TestFailedSync(t *testing.T) {
+	for _, fault := range []error{syscall.EIO, syscall.ENOSPC} {
+		t.Run(fault.Error(), func(t *testing.T) { testFailedSync(t, fault) })
+	}
+}
+
+func testFailedSync(t *testing.T, fault error) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newFaulty()
 		e := openAt(t, fs, Options{})
 		mustCreate(t, e, "a", twohop.Spec{}, "1,")
-		fs.set(nil, syscall.EIO)
+		fs.set(nil, fault)
 		_, err := tryAppend(e, twohop.Append{Channel: "a"}, "2,")
 		wantCode(t, err, twohop.CodeUnknownOutcome)
 		fs.set(nil, nil) // that the next one would succeed does not help

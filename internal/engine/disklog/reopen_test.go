@@ -157,6 +157,8 @@ func TestTouchOutlivesClose(t *testing.T) {
 		mustCreate(t, e, "a", twohop.Spec{TTL: time.Hour})
 		time.Sleep(50 * time.Minute) // it has left the cache
 		e.Touch("a")
+		time.Sleep(time.Second)
+		e.Touch("a") // it has not
 		shut(t, e)
 		e = openAt(t, fs, Options{})
 		time.Sleep(time.Hour - time.Microsecond)
