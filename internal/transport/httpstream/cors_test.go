@@ -73,3 +73,26 @@ func TestPreflight(t *testing.T) {
 		}
 	}, all...)
 }
+
+// Pages may read why a long poll was refused after it had waited.
+func TestRefusedLongPollOfAPage(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{Options: httpstream.Options{Origins: []string{"https://app.example"}}})
+		s.create("c", asText)
+		answer := make(chan reply)
+		go func() {
+			r, err := s.try("GET", "stream/c?live=long-poll&offset=now", "", "Origin", "https://app.example")
+			if err != nil {
+				t.Error(err)
+			}
+			answer <- r
+		}()
+		s.settle("c", 1)
+		s.must("DELETE", "stream/c", "")
+		r := <-answer
+		s.expect(r, 410, "reset")
+		if r.get("Access-Control-Allow-Origin") != "https://app.example" || len(r.header["Vary"]) != 1 {
+			t.Errorf("the page cannot read %v", r.header)
+		}
+	}, all...)
+}

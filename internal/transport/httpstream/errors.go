@@ -56,6 +56,14 @@ var status = map[twohop.Code]int{
 	twohop.CodeInternal:           http.StatusInternalServerError,
 }
 
+// statusOf is the status of a code; engines may bring codes of their own.
+func statusOf(c twohop.Code) int {
+	if s, ok := status[c]; ok {
+		return s
+	}
+	return http.StatusInternalServerError
+}
+
 // asError makes the error that a client is told.
 func (h *Handler) asError(r *http.Request, err error) *twohop.Error {
 	var e *twohop.Error
@@ -105,7 +113,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.hurry(w, r)
 	body := errorBody(e)
 	hd.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status[e.Code])
+	w.WriteHeader(statusOf(e.Code))
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body)
 	}

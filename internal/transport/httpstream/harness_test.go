@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"twohop/internal/engine"
 	"twohop/internal/engine/memlog"
 	"twohop/internal/hub"
 	"twohop/internal/transport/httpstream"
@@ -59,6 +60,7 @@ type setup struct {
 	httpstream.Options
 	hub    hub.Options
 	memory memlog.Options
+	engine *faultyEngine // nil is the memory engine itself
 }
 
 // site is a running server and the way to talk to it.
@@ -73,7 +75,11 @@ type site struct {
 // serve starts a server in a mode; it is stopped when the test ends.
 func serve(t testing.TB, m mode, o setup) *site {
 	t.Helper()
-	e := memlog.Open(o.memory)
+	var e engine.Engine = memlog.Open(o.memory)
+	if o.engine != nil {
+		o.engine.Engine = e
+		e = o.engine
+	}
 	h := hub.New(e, o.hub)
 	t.Cleanup(func() {
 		h.Close()

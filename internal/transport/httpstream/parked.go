@@ -22,6 +22,7 @@ type Parked struct {
 	loops    []*parkedLoop
 	listener *park.Listener
 	over     *park.Handover
+	closing  chan struct{} // closed by Close
 	running  sync.WaitGroup
 	once     sync.Once
 }
@@ -33,7 +34,7 @@ func (h *Handler) Park(l *net.TCPListener, loops int) (*Parked, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Parked{listener: pl, over: park.NewHandover(pl.Addr())}
+	p := &Parked{listener: pl, over: park.NewHandover(pl.Addr()), closing: make(chan struct{})}
 	precision := min(2*time.Second, max(park.TickEvery, min(h.opts.LongPoll, h.opts.Heartbeat)/8))
 	for range loops {
 		loop, err := park.NewLoop(pl, precision)
@@ -44,13 +45,16 @@ func (h *Handler) Park(l *net.TCPListener, loops int) (*Parked, error) {
 		p.loops = append(p.loops, pl)
 		p.running.Go(loop.Run)
 	}
-	go func() {
-		<-h.draining
+	p.running.Go(func() {
+		select {
+		case <-p.closing:
+			return
+		case <-h.draining:
+		}
 		for _, l := range p.loops {
-			l.loop.StopAccepting()
 			l.loop.Post(drainTask{l})
 		}
-	}()
+	})
 	return p, nil
 }
 
@@ -68,6 +72,7 @@ func (p *Parked) Conns() (n int) {
 // Close ends the loops and all connections on them.
 func (p *Parked) Close() (err error) {
 	p.once.Do(func() {
+		close(p.closing)
 		for _, l := range p.loops {
 			l.loop.Stop()
 		}
@@ -128,6 +133,7 @@ type reader struct {
 	reset bool // of SSE: knows reset events
 	now   bool // of a long poll: from the tail, so not to be cached
 	close bool // after the answer
+	last  bool // of SSE that ends: the end of the response is still to be told
 }
 
 const (
@@ -187,6 +193,12 @@ func (p *parkedLoop) Writable(c *park.Conn) {
 	}
 	switch r.state {
 	case ending:
+		if r.last {
+			r.last = false
+			if !c.Write(lastChunk) || c.Blocked() {
+				return
+			}
+		}
 		c.Close()
 	case waiting:
 		r.catchUp()
@@ -200,7 +212,7 @@ func (p *parkedLoop) Writable(c *park.Conn) {
 func (p *parkedLoop) Due(c *park.Conn) {
 	r, ok := c.State.(*reader)
 	switch {
-	case !ok || r.state == idle:
+	case !ok || r.state == idle || r.state == ending:
 		c.Close()
 	case r.state == partial:
 		r.handOver(r.in)

@@ -229,14 +229,16 @@ func (g *group) disperse() {
 		r := g.readers[len(g.readers)-1]
 		deleted := g.ch.Deleted()
 		switch {
-		case r.c.Blocked():
+		case r.c.Blocked() && r.live == longPoll:
 			r.c.Close()
+		case r.c.Blocked():
+			r.finish()
 		case r.live == longPoll && deleted:
 			r.leave()
 			r.refuse(reset)
 		case r.live == longPoll:
 			r.leave()
-			r.empty(g.ch.Info(), &hub.View{Batch: twohop.Batch{From: r.at, Next: r.at}})
+			r.empty(g.ch.Info(), &hub.View{Batch: twohop.Batch{From: r.at, Next: r.at}, UpToDate: true})
 			r.again()
 		case deleted:
 			r.p.h.stats.Resets.Add(1)
@@ -308,7 +310,11 @@ func (d *depth) Turn() bool {
 		return false
 	}
 	r.visit(&memo{from: d.at, view: d.view, token: wire.CacheToken(time.Now())})
-	if r.g != nil && r.state == waiting && !r.c.Blocked() && !d.view.UpToDate {
+	switch {
+	case r.g == nil || r.state != waiting:
+	case r.p.draining: // which began while it read
+		r.finish()
+	case !r.c.Blocked() && !d.view.UpToDate:
 		r.catchUp()
 	}
 	return false

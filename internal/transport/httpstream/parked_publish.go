@@ -175,7 +175,7 @@ func (p *parkedLoop) errorBytes(dst []byte, method, channel, cors string, err er
 
 // refuse answers a long poll with an error.
 func (r *reader) refuse(err error) {
-	if r.send(r.p.errorBytes(nil, http.MethodGet, "", "", err)) {
+	if r.send(r.p.errorBytes(nil, http.MethodGet, "", r.cors, err)) {
 		r.rest()
 		r.again()
 	}

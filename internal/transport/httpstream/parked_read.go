@@ -265,10 +265,6 @@ func (o *fetched) Turn() bool {
 // answer begins with a page.
 func (r *reader) answer(b []byte, ch *hub.Channel, v *hub.View, a *ask) (stop bool) {
 	p := r.p
-	if p.draining && a.q.live != poll {
-		r.handOver(b) // where it is ended at once
-		return true
-	}
 	r.cors = a.cors
 	switch a.q.live {
 	case sse:
@@ -289,6 +285,9 @@ func (r *reader) answer(b []byte, ch *hub.Channel, v *hub.View, a *ask) (stop bo
 		r.token = wire.CacheToken(time.Now())
 		r.now = !a.q.cacheable()
 		r.page(ch.Info(), v, pollPage, a.match)
+	}
+	if p.draining && r.g != nil {
+		r.finish()
 	}
 	return false
 }
@@ -357,7 +356,8 @@ func (r *reader) finish() {
 	}
 	r.leave()
 	if r.c.Blocked() {
-		r.c.Close() // the end of the response could not be told anyway
+		r.state, r.last = ending, true
+		r.c.SetDue(r.p.h.opts.MaxAge) // for a slow reader to take what was written
 		return
 	}
 	if r.c.Write(lastChunk) {

@@ -128,7 +128,7 @@ func parseItem(b []byte) (*item, error) {
 
 func (h *Handler) refused(r *http.Request, it *item, err error) answer {
 	e := h.asError(r, err)
-	a := answer{Channel: it.Channel, Status: status[e.Code], Error: errorBody(e)}
+	a := answer{Channel: it.Channel, Status: statusOf(e.Code), Error: errorBody(e)}
 	if e.Tail != nil {
 		a.Offset = e.Tail.String()
 	}

@@ -18,7 +18,7 @@ import (
 const (
 	slowRecord = 10_000 // bytes
 	slowRound  = 300    // records of a round, after which slow readers take a thousand bytes each
-	slowRounds = 10
+	slowRounds = 6
 )
 
 func numbered(i int) string {
@@ -30,7 +30,7 @@ func numbered(i int) string {
 // and hold up nobody. When they take more they get all that is still kept, and
 // are told what they missed.
 func TestSlowReaders(t *testing.T) {
-	const slow, fast = 5, 3
+	const slow, fast = 4, 2
 	run(t, func(t *testing.T, m mode) {
 		s := serve(t, m, setup{
 			Options: httpstream.Options{Rules: twohop.Rules{{Match: "**", Retention: twohop.Retention{Bytes: 2 << 20}}}},

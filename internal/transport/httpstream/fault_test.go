@@ -1,0 +1,186 @@
+package httpstream_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"twohop"
+	"twohop/internal/engine"
+	"twohop/internal/hub"
+)
+
+// faultyEngine is an engine whose feed breaks and whose reads take their time,
+// when a test says so.
+type faultyEngine struct {
+	engine.Engine
+	sink    engine.Sink
+	reading chan struct{} // is sent to when a read begins
+	read    func() error  // ends it; nil has no effect
+	append  error         // what every append ends with
+}
+
+func (e *faultyEngine) Follow(s engine.Sink) {
+	e.sink = s
+	e.Engine.Follow(s)
+}
+
+func (e *faultyEngine) Read(ctx context.Context, name string, from twohop.Offset, maxBytes int) (twohop.Batch, error) {
+	if e.read != nil {
+		e.reading <- struct{}{}
+		if err := e.read(); err != nil {
+			return twohop.Batch{}, err
+		}
+	}
+	return e.Engine.Read(ctx, name, from, maxBytes)
+}
+
+func (e *faultyEngine) Append(ctx context.Context, a *twohop.Append, done func(twohop.Ack, error)) {
+	if e.append != nil {
+		done(twohop.Ack{}, e.append)
+		return
+	}
+	e.Engine.Append(ctx, a, done)
+}
+
+// When the feed breaks, live responses end in good order and the next ones go on.
+func TestBrokenFeed(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		e := &faultyEngine{}
+		s := serve(t, m, setup{engine: e})
+		tail := s.letters(2)[2]
+		answer := make(chan reply)
+		go func() {
+			r, err := s.try("GET", "stream/c?live=long-poll&offset="+tail, "")
+			if err != nil {
+				t.Error(err)
+			}
+			answer <- r
+		}()
+		f := s.follow("c", "offset="+tail)
+		f.say(s, "control")
+		s.settle("c", 2)
+		e.sink.Event(0, &engine.Event{Kind: engine.Broken})
+		if r := <-answer; r.status != 204 || r.next() != tail || r.get("Stream-Up-To-Date") != "true" || r.get("Stream-Cursor") == "" {
+			t.Errorf("the long poll got %d %v", r.status, r.header)
+		}
+		f.ends(s)
+		f = s.follow("c", "offset="+tail)
+		f.say(s, "control")
+		s.publish("c", asText, "x")
+		if e := f.say(s, "data"); e.data != "x" {
+			t.Errorf("got %+v", e)
+		}
+	}, all...)
+}
+
+// A reader that is catching up when the server drains gets its page, and the end.
+func TestDrainWhileCatchingUp(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		gate := make(chan struct{})
+		e := &faultyEngine{reading: make(chan struct{}, 10)}
+		s := serve(t, m, setup{engine: e, hub: hub.Options{PageBytes: 2, TailBytes: 1}})
+		s.letters(6)
+		// From the second page on: the first is read before the response begins.
+		passed := make(chan struct{}, 1)
+		passed <- struct{}{}
+		e.read = func() error {
+			select {
+			case <-passed:
+			case <-gate:
+			}
+			return nil
+		}
+		f := s.follow("c", "offset=-1")
+		if e := f.say(s, "data"); e.data != "ab" {
+			t.Fatalf("got %+v", e)
+		}
+		f.say(s, "control")
+		<-e.reading
+		<-e.reading
+		s.handler.Drain()
+		s.expect(s.read("none", "offset=-1"), 404, "not_found") // the loops have heard of it
+		close(gate)
+		got := ""
+		for {
+			e, err := f.next()
+			if err != nil {
+				if err.Error() != "EOF" {
+					t.Errorf("the response ends with %v", err)
+				}
+				break
+			}
+			if e.name == "data" {
+				got += e.data
+			}
+		}
+		if got == "" || len(got) > 4 || got != "cdef"[:len(got)] {
+			t.Errorf("while it was drained the reader got %q", got)
+		}
+	}, all...)
+}
+
+// Why the engine refuses an append is told in the one form, its cause is not.
+func TestEngineFailures(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		e := &faultyEngine{}
+		s := serve(t, m, setup{engine: e})
+		s.letters(1)
+		for _, c := range []struct {
+			err    error
+			status int
+			code   string
+			retry  string
+		}{
+			{&twohop.Error{Code: twohop.CodeStorageFull, Message: "m", Hint: "h"}, 507, "storage_full", "1"},
+			{&twohop.Error{Code: twohop.CodeStorageFailed, Message: "m", Hint: "h", Err: errors.New("secret")}, 503, "storage_failed", ""},
+			{&twohop.Error{Code: twohop.CodeUnknownOutcome, Message: "m", Hint: "h"}, 503, "unknown_outcome", "1"},
+			{&twohop.Error{Code: twohop.CodeUnavailable, Message: "m", Hint: "h"}, 503, "unavailable", "1"},
+			{&twohop.Error{Code: twohop.CodeClosed, Message: "m", Hint: "h"}, 409, "closed", ""},
+			{&twohop.Error{Code: twohop.CodeTailMoved, Message: "m", Hint: "h"}, 412, "tail_moved", ""},
+			{errors.New("secret"), 500, "internal", ""},
+			{&twohop.Error{Code: "of tomorrow", Message: "m", Hint: "h"}, 500, "of tomorrow", ""},
+		} {
+			e.append = c.err
+			r := s.post("c", asText, "x")
+			s.expect(r, c.status, c.code)
+			if got := r.get("Retry-After"); got != c.retry {
+				t.Errorf("%s: Retry-After: %q", c.code, got)
+			}
+			if p := r.problem(); p.Message == "secret" || p.Hint == "" {
+				t.Errorf("%s: %+v", c.code, p)
+			}
+			_, results := s.publishMany(`[{"channel":"c","text":"x"}]`)
+			if len(results) != 1 || results[0].Status != c.status || results[0].Error.Code != c.code {
+				t.Errorf("%s: in a list: %+v", c.code, results)
+			}
+		}
+	}, all...)
+}
+
+// A live read that the engine fails ends, and the next request is told why.
+func TestEngineFailsARead(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		e := &faultyEngine{reading: make(chan struct{}, 100)}
+		s := serve(t, m, setup{engine: e, hub: hub.Options{PageBytes: 2, TailBytes: 1}})
+		o := s.letters(6)
+		good := make(chan struct{}, 1)
+		good <- struct{}{}
+		e.read = func() error {
+			select {
+			case <-good:
+				return nil
+			default:
+				return &twohop.Error{Code: twohop.CodeStorageFailed, Message: "m", Hint: "h"}
+			}
+		}
+		f := s.follow("c", "offset=-1")
+		f.say(s, "data")
+		f.say(s, "control")
+		f.ends(s)
+		for _, live := range []string{"", "&live=long-poll", "&live=sse"} {
+			s.expect(s.read("c", "offset="+o[3]+live), 503, "storage_failed") // of no page that is known
+		}
+		s.expect(s.do("HEAD", "stream/c", ""), 200, "")
+	}, all...)
+}
