@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"twohop"
 )
 
 // Info is what a server says about a channel.
@@ -19,7 +17,7 @@ type Info struct {
 	Closed      bool
 	TTL         time.Duration // 0 is none
 	ExpiresAt   time.Time     // zero is none
-	Level       twohop.Level  // of acknowledgements; LevelMemory where the server does not tell
+	Level       string        // of acknowledgements: memory, disk or replicated; "" where the server does not tell
 	Created     bool          // this call created it
 }
 
@@ -96,17 +94,8 @@ func infoOf(h http.Header) Info {
 		Closed:      isTrue(h.Get("Stream-Closed")),
 		TTL:         time.Duration(ttl) * time.Second,
 		ExpiresAt:   expires,
-		Level:       levelOf(h.Get("Stream-Durability")),
+		Level:       h.Get("Stream-Durability"),
 	}
-}
-
-func levelOf(s string) twohop.Level {
-	for _, l := range []twohop.Level{twohop.LevelDisk, twohop.LevelReplicated} {
-		if s == l.String() {
-			return l
-		}
-	}
-	return twohop.LevelMemory
 }
 
 // answer is what a server says to a request that is not a read.

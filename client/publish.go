@@ -4,18 +4,16 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-
-	"twohop"
 )
 
 // Ack is a server's word that records are in a channel.
 type Ack struct {
-	Records   int          // how many this answers for; 0 from Client.Publish
-	Offset    string       // after the last of them
-	Level     twohop.Level // what the word is worth; LevelMemory where the server does not tell
-	Readers   int          // live readers of the channel on that node just then; -1 where the server does not tell
-	Duplicate bool         // they were there already, from an earlier try
-	Closed    bool         // the channel is closed now
+	Records   int    // how many this answers for; 0 from Client.Publish
+	Offset    string // after the last of them
+	Level     string // what the word is worth: memory, disk or replicated; "" where the server does not tell
+	Readers   int    // live readers of the channel on that node just then; -1 where the server does not tell
+	Duplicate bool   // they were there already, from an earlier try
+	Closed    bool   // the channel is closed now
 }
 
 // PublishOptions of one Publish.
@@ -86,7 +84,7 @@ func publishHeader(contentType string, lines bool) http.Header {
 
 func ackOf(h http.Header) Ack {
 	a := Ack{
-		Offset: h.Get("Stream-Next-Offset"), Level: levelOf(h.Get("Stream-Durability")), Readers: -1,
+		Offset: h.Get("Stream-Next-Offset"), Level: h.Get("Stream-Durability"), Readers: -1,
 		Duplicate: isTrue(h.Get("Stream-Duplicate")), Closed: isTrue(h.Get("Stream-Closed")),
 	}
 	if n, err := strconv.Atoi(h.Get("Stream-Readers")); err == nil {

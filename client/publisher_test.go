@@ -49,7 +49,7 @@ func TestPublisherPublishesInOrder(t *testing.T) {
 				var acked int
 				o.OnAck = func(a Ack) {
 					acked += a.Records
-					if a.Level != twohop.LevelDisk || a.Offset != offsetOf(acked) {
+					if a.Level != twohop.LevelDisk.String() || a.Offset != offsetOf(acked) {
 						t.Errorf("ack %+v after %d records", a, acked)
 					}
 				}

@@ -52,7 +52,7 @@ not JSON -n counts lines.
 run again, never skips one.
 
 Exit codes: 0 the channel is closed, -n is reached, or whoever read the output
-went away; 1 something failed; 2 usage; 130 Ctrl-C.`
+has gone when more is to be printed; 1 something failed; 2 usage; 130 Ctrl-C.`
 }
 
 // Run follows the channels.

@@ -123,8 +123,11 @@ func (s *publishStatus) summary(err error) {
 	if duplicates > 0 {
 		fmt.Fprintf(&b, ", of which %s had been there before", thousands(duplicates))
 	}
+	if last.Level != "" {
+		fmt.Fprintf(&b, "; kept in %s", last.Level)
+	}
 	if last.Offset != "" {
-		fmt.Fprintf(&b, "; kept in %v; at %s", last.Level, last.Offset)
+		fmt.Fprintf(&b, "; at %s", last.Offset)
 	}
 	_, _ = fmt.Fprintln(s.w, b.String())
 }
