@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -116,7 +117,7 @@ func readAll(ctx context.Context, c *Channel, at twohop.Offset) (string, twohop.
 }
 
 func code(err error) twohop.Code {
-	if e, ok := err.(*twohop.Error); ok {
+	if e, ok := errors.AsType[*twohop.Error](err); ok {
 		return e.Code
 	}
 	return ""

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -133,7 +134,7 @@ func TestOpenIsGivenUp(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin := time.Now()
-		if _, err := h.Open(ctx, "c"); err != context.DeadlineExceeded || time.Since(begin) != time.Second {
+		if _, err := h.Open(ctx, "c"); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 		<-time.After(2 * time.Hour)
@@ -202,7 +203,8 @@ func TestLateNewsOfADeletion(t *testing.T) {
 	if !c.Deleted() || h.Peek("c") != nil {
 		t.Error("the deletion was missed")
 	}
-	if _, err := c.Read(t.Context(), c.Info().Tail); code(err) != twohop.CodeReset || err.(*twohop.Error).Reset.Reason != twohop.ResetDeleted {
+	_, err := c.Read(t.Context(), c.Info().Tail)
+	if e, ok := errors.AsType[*twohop.Error](err); !ok || e.Reset == nil || e.Reset.Reason != twohop.ResetDeleted {
 		t.Errorf("reading on: %v", err)
 	}
 }

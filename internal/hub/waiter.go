@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 
 	"twohop"
@@ -23,7 +24,7 @@ type Watcher interface{ Moved() }
 // Watch adds a watcher.
 func (c *Channel) Watch(w Watcher) {
 	c.mu.Lock()
-	c.watch = append(c.watch[:len(c.watch):len(c.watch)], w)
+	c.watch = append(slices.Clip(c.watch), w)
 	c.mu.Unlock()
 }
 

@@ -98,18 +98,18 @@ func BenchmarkFanOut(b *testing.B) {
 		b.Run(m.name, func(b *testing.B) {
 			s := serve(b, m, setup{memory: memlog.Options{MaxBytes: 8 << 30}})
 			s.create("c", asJSON)
-			got := make(chan error, readers)
+			got := make(chan error, 2*readers) // a record and the end
 			for range readers {
 				f := s.follow("c", "offset=now")
 				f.say(s, "control")
 				go func() {
 					for {
 						e, err := f.next()
+						if err != nil || e.name == "control" {
+							got <- err
+						}
 						if err != nil {
 							return
-						}
-						if e.name == "control" {
-							got <- nil
 						}
 					}
 				}()
@@ -118,7 +118,9 @@ func BenchmarkFanOut(b *testing.B) {
 			for b.Loop() {
 				s.post("c", asJSON, `{"id":1}`)
 				for range readers {
-					<-got
+					if err := <-got; err != nil {
+						b.Fatal(err)
+					}
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/readers, "ns/delivery")

@@ -1,6 +1,7 @@
 package httpstream_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -114,7 +115,7 @@ func (c *collected) response(f *follower) (closed bool, err error) {
 	data, id := "", ""
 	for {
 		e, err := f.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return false, nil
 		}
 		if err != nil {
@@ -138,7 +139,7 @@ func (c *collected) response(f *follower) (closed bool, err error) {
 			}
 			data, id = "", ""
 			if k.StreamClosed {
-				if e, err := f.next(); err != io.EOF {
+				if e, err := f.next(); !errors.Is(err, io.EOF) {
 					return true, fmt.Errorf("after the closure came %+v, %w", e, err)
 				}
 				return true, nil

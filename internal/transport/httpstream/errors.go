@@ -66,8 +66,7 @@ func statusOf(c twohop.Code) int {
 
 // asError makes the error that a client is told.
 func (h *Handler) asError(r *http.Request, err error) *twohop.Error {
-	var e *twohop.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*twohop.Error](err); ok {
 		if e.Code == twohop.CodeInternal || e.Code == twohop.CodeStorageFailed {
 			h.opts.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "channel", e.Channel, "error", err)
 		}

@@ -1,6 +1,7 @@
 package httpstream_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -134,10 +135,10 @@ func (s *site) resume(seed int) error {
 		}
 		for range random.IntN(20) {
 			e, err := f.next()
-			if err != nil && err != io.EOF {
+			if err != nil && !errors.Is(err, io.EOF) {
 				return err
 			}
-			if err == io.EOF {
+			if err != nil {
 				break
 			}
 			if e.name == "data" { // as a browser does: its place is the event's id

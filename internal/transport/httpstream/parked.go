@@ -91,7 +91,6 @@ type parkedLoop struct {
 	req      wire.Request
 	out      []byte // for answers that are sent before the next is made
 	draining bool
-	now      time.Time // of the round of events
 	date     []byte
 	dated    int64
 }

@@ -2,6 +2,7 @@ package httpstream_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -141,7 +142,7 @@ func (f *follower) numbers(missed *int, seen *atomic.Int64) error {
 				if next != slowRounds*slowRound {
 					return fmt.Errorf("the last record is %d", next-1)
 				}
-				if _, err := f.next(); err != io.EOF {
+				if _, err := f.next(); !errors.Is(err, io.EOF) {
 					return fmt.Errorf("after the closure: %w", err)
 				}
 				return nil

@@ -204,8 +204,8 @@ func (f *follower) next() (e event, err error) {
 	for begun := false; ; begun = true {
 		line, err := f.in.ReadString('\n')
 		if err != nil {
-			if begun || line != "" {
-				err = errors.Join(io.ErrUnexpectedEOF, err)
+			if errors.Is(err, io.EOF) && (begun || line != "") {
+				err = io.ErrUnexpectedEOF
 			}
 			return e, err
 		}
@@ -257,7 +257,7 @@ func (f *follower) say(s *site, name string) event {
 // ends checks that the response ends cleanly, with no further event.
 func (f *follower) ends(s *site) {
 	s.t.Helper()
-	if e, err := f.next(); err != io.EOF {
+	if e, err := f.next(); !errors.Is(err, io.EOF) {
 		s.t.Errorf("got %+v, %v, want the end", e, err)
 	}
 }

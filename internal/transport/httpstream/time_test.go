@@ -1,6 +1,7 @@
 package httpstream_test
 
 import (
+	"errors"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,7 @@ func TestAge(t *testing.T) {
 					}
 					f.close()
 				}
-				if err != io.EOF {
+				if !errors.Is(err, io.EOF) {
 					t.Errorf("reader %d ended with %v", i, err)
 				}
 				ages <- time.Since(begin)
