@@ -23,6 +23,7 @@ type slowEngine struct {
 	asked map[string]int
 	sink  engine.Sink
 	late  func() // is called between the engine's answer and its arrival
+	read  func() // is called between a page's reading and its arrival
 }
 
 func newSlowEngine(t testing.TB, takes time.Duration) *slowEngine {
@@ -49,6 +50,14 @@ func (e *slowEngine) Info(ctx context.Context, name string) (twohop.Info, error)
 		<-time.After(e.takes)
 	}
 	return info, err
+}
+
+func (e *slowEngine) Read(ctx context.Context, name string, from twohop.Offset, maxBytes int) (twohop.Batch, error) {
+	b, err := e.Engine.Read(ctx, name, from, maxBytes)
+	if e.read != nil {
+		e.read()
+	}
+	return b, err
 }
 
 func (e *slowEngine) times(name string) int {

@@ -209,6 +209,27 @@ func TestLateNewsOfADeletion(t *testing.T) {
 	}
 }
 
+// A page that retention dropped while it was on its way is given to who asked
+// for it before, and to nobody later.
+func TestTrimmedWhileRead(t *testing.T) {
+	e := newSlowEngine(t, 0)
+	h := newTester(t, e, Options{TailBytes: 1})
+	start := h.create("c")
+	h.append("c", "a")
+	tail := h.append("c", "b")
+	c := h.open("c")
+	defer c.Close()
+	e.read = func() {
+		e.sink.Event(0, &engine.Event{Kind: engine.Trimmed, Channel: "c", Start: tail, Tail: tail})
+	}
+	if v, err := c.Read(t.Context(), start); err != nil || string(v.Data) != "ab" {
+		t.Errorf("got %+v, %v", v, err)
+	}
+	if v := c.TryRead(start); v != nil {
+		t.Errorf("what was dropped is kept as %q", v.Data)
+	}
+}
+
 // After a break of the feed every channel is opened anew, and nobody sleeps on.
 func TestBrokenFeed(t *testing.T) {
 	e := newSlowEngine(t, 0)

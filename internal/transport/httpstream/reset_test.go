@@ -257,3 +257,22 @@ func TestTrimmedBehindASleepingReader(t *testing.T) {
 		s.expect(s.read("c", "offset="+o[0]), 410, "reset")
 	}, bubble...)
 }
+
+// A reader that missed all there was is told where it stands now.
+func TestTrimmedToTheTail(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{
+			Options: httpstream.Options{Rules: twohop.Rules{{Match: "**", Retention: twohop.Retention{Age: time.Minute}}}},
+			hub:     hub.Options{PageBytes: 1, TailBytes: 1},
+		})
+		o := s.letters(5)
+		f := s.slowFollow("offset="+o[0], "Accept: text/event-stream")
+		synctest.Wait() // it is stuck in the first write
+		pause(5 * time.Minute)
+		for e := f.must(s); e.name != "reset"; e = f.must(s) {
+		}
+		if c := f.say(s, "control").control(); c.StreamNextOffset != o[5] || !c.UpToDate {
+			t.Errorf("after the reset came %+v", c)
+		}
+	}, bubble...)
+}
