@@ -69,6 +69,16 @@ func (s *Server) observe(h http.Handler) http.Handler {
 	})
 }
 
+// answered counts what loops answered; no request comes before New is done.
+func (s *Server) answered(publish bool, status int, took time.Duration) {
+	if !publish {
+		s.metrics.requests.add(routeRead, status)
+		return
+	}
+	s.metrics.requests.add(routePublish, status)
+	s.metrics.publishTime.Observe(took.Seconds())
+}
+
 // recorder notes the status of an answer.
 type recorder struct {
 	http.ResponseWriter

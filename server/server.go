@@ -56,7 +56,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{config: *o.Config, log: o.Log, ready: o.Ready}
 	var err error
-	if s.parts, err = assemble(&s.config, s.log); err != nil {
+	if s.parts, err = assemble(&s.config, s.log, s.answered); err != nil {
 		return nil, err
 	}
 	s.close = sync.OnceValue(s.parts.close)
@@ -89,7 +89,7 @@ func (s *Server) Run(ctx context.Context) error {
 const idleTime = 2 * time.Minute
 
 func (s *Server) serve(ctx context.Context) error {
-	ln, err := listen(ctx, s.config.Listen, int(s.config.Limits.Connections))
+	ln, err := listen(ctx, s.config.Listen)
 	if err != nil {
 		return err
 	}
@@ -144,12 +144,12 @@ func (s *Server) serve(ctx context.Context) error {
 	return stopFront()
 }
 
-// readersGone waits until the live responses on loops, of which Shutdown knows
-// nothing, have ended.
+// readersGone waits until the live responses and the publishes on loops, of
+// which Shutdown knows nothing, have ended.
 func (s *Server) readersGone(ctx context.Context) error {
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
-	for stats := s.parts.streams.Stats(); stats.LongPolls.Load()+stats.SSE.Load() > 0; {
+	for stats := s.parts.streams.Stats(); stats.LongPolls.Load()+stats.SSE.Load()+stats.Publishing.Load() > 0; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

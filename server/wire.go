@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"twohop"
 	"twohop/internal/config"
@@ -25,7 +26,7 @@ type parts struct {
 }
 
 // assemble makes and starts the parts.
-func assemble(c *config.Config, log *slog.Logger) (*parts, error) {
+func assemble(c *config.Config, log *slog.Logger, answered func(publish bool, status int, took time.Duration)) (*parts, error) {
 	eng, err := openEngine(c, log)
 	if err != nil {
 		return nil, err
@@ -64,6 +65,7 @@ func assemble(c *config.Config, log *slog.Logger) (*parts, error) {
 		Origins:       c.CORS.Origins,
 		Subscriptions: p.subscriptions,
 		Logger:        log.With("component", "httpstream"),
+		Answered:      answered,
 	})
 	return p, nil
 }

@@ -56,7 +56,7 @@ type Limits struct {
 	HeaderBytes  int64         `yaml:"header_bytes" default:"32KiB" unit:"bytes" min:"1KiB" max:"16MiB" doc:"Largest header of a request."`
 	HeaderTime   time.Duration `yaml:"header_time" default:"10s" min:"10ms" max:"10m" doc:"How long a request's header may take to arrive."`
 	BodyTime     time.Duration `yaml:"body_time" default:"60s" min:"10ms" max:"1d" doc:"How long a request's body may take to arrive."`
-	Connections  int64         `yaml:"connections" default:"0" min:"0" max:"10000000" doc:"Most connections at a time; further ones wait to be accepted. 0 is no limit. With a limit each connection takes more memory."`
+	Connections  int64         `yaml:"connections" default:"0" min:"0" max:"10000000" doc:"Most connections at a time; further ones wait to be accepted. 0 is no limit."`
 }
 
 // Disk sets the disk engine.
@@ -80,7 +80,7 @@ type Webhooks struct {
 
 // CORS says which pages may use the server.
 type CORS struct {
-	Origins []string `yaml:"origins" default:"*" doc:"Origins of pages in browsers that may use the server, like https://app.example.com. * is any. Pages of this server and of this machine always may."`
+	Origins []string `yaml:"origins" default:"" doc:"Origins of pages in browsers that may use the server, like https://app.example.com. * is any. Pages of this server and of this machine always may."`
 }
 
 // Log sets the server's log, which goes to standard error.

@@ -3,6 +3,7 @@ package park
 import (
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -115,6 +116,7 @@ func (c *Conn) resume() bool {
 func (c *Conn) Close() {
 	if fd := c.remove(); fd >= 0 {
 		_ = unix.Close(fd)
+		c.loop.listener.leave()
 		c.loop.handler.Closed(c)
 	}
 }
@@ -145,7 +147,8 @@ func (c *Conn) Detach(read []byte) (net.Conn, error) {
 	defer f.Close() // FileConn has its own copy
 	nc, err := net.FileConn(f)
 	if err != nil {
+		c.loop.listener.leave()
 		return nil, err
 	}
-	return &prefixed{Conn: nc, first: append([]byte(nil), read...)}, nil
+	return &prefixed{Conn: nc, first: append([]byte(nil), read...), leave: sync.OnceFunc(c.loop.listener.leave)}, nil
 }

@@ -9,6 +9,12 @@ import (
 type prefixed struct {
 	net.Conn
 	first []byte
+	leave func() // gives its place to another
+}
+
+func (p *prefixed) Close() error {
+	defer p.leave()
+	return p.Conn.Close()
 }
 
 func (p *prefixed) Read(b []byte) (int, error) {

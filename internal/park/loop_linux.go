@@ -19,12 +19,13 @@ const Supported = true
 // Loop serves connections on one goroutine.
 type Loop struct {
 	epoll, wakeup int
-	listener      int // -1 when no longer accepting
+	listener      *Listener
 	handler       Handler
 
 	// owned by the loop's goroutine
 	conns   []*Conn // by file descriptor
 	n       int
+	accepts accepting
 	turns   []Task // work that is not done yet
 	events  [512]unix.EpollEvent
 	scratch [64 << 10]byte
@@ -57,7 +58,7 @@ func NewLoop(l *Listener, precision time.Duration) (*Loop, error) {
 		_ = unix.Close(ep)
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	p := &Loop{epoll: ep, wakeup: ev, listener: l.fd, done: make(chan struct{}),
+	p := &Loop{epoll: ep, wakeup: ev, listener: l, done: make(chan struct{}),
 		began: time.Now(), circle: max(1, int(precision/TickEvery))}
 	err = errors.Join(p.ctl(unix.EPOLL_CTL_ADD, ev, unix.EPOLLIN), p.ctl(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE))
 	if err != nil {
@@ -104,11 +105,31 @@ func (p *Loop) Stop() {
 type stopAccepting struct{ p *Loop }
 
 func (s stopAccepting) Turn() bool {
-	if s.p.listener >= 0 {
-		_ = s.p.ctl(unix.EPOLL_CTL_DEL, s.p.listener, 0)
-		s.p.listener = -1
-	}
+	s.p.accept(never)
 	return false
+}
+
+// accepting is whether a loop takes connections.
+type accepting uint8
+
+const (
+	yes   accepting = iota
+	full            // not now: there are as many as there may be
+	never           // not any more
+)
+
+// accept changes whether the loop takes connections.
+func (p *Loop) accept(a accepting) {
+	if p.accepts == a || p.accepts == never {
+		return
+	}
+	switch {
+	case a == yes:
+		_ = p.ctl(unix.EPOLL_CTL_ADD, p.listener.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
+	case p.accepts == yes:
+		_ = p.ctl(unix.EPOLL_CTL_DEL, p.listener.fd, 0)
+	}
+	p.accepts = a
 }
 
 // StopAccepting ends taking new connections.
@@ -151,7 +172,7 @@ func (p *Loop) sleep() int {
 	switch {
 	case work || p.stopping.Load():
 		return 0
-	case p.n == 0:
+	case p.n == 0 && p.accepts != full:
 		return -1
 	}
 	return int(TickEvery / time.Millisecond)
@@ -198,12 +219,15 @@ func (p *Loop) takeTurns() {
 }
 
 func (p *Loop) tick() {
-	if p.n == 0 {
+	if p.n == 0 && p.accepts != full {
 		return
 	}
 	now := time.Now()
 	if now.Sub(p.ticked) < TickEvery {
 		return
+	}
+	if p.accepts == full && p.listener.open.Load() < p.listener.limit {
+		p.accept(yes)
 	}
 	p.ticked = now
 	p.now = p.ticksAt(now)
@@ -229,8 +253,8 @@ func (p *Loop) serve(e *unix.EpollEvent) {
 		var b [8]byte
 		_, _ = unix.Read(fd, b[:])
 		return
-	case p.listener:
-		p.accept()
+	case p.listener.fd:
+		p.take()
 		return
 	}
 	if fd >= len(p.conns) || p.conns[fd] == nil {
@@ -245,12 +269,17 @@ func (p *Loop) serve(e *unix.EpollEvent) {
 	}
 }
 
-// accept takes the connections that are waiting, but not so many that those
-// who are served already notice.
-func (p *Loop) accept() {
+// take accepts the connections that are waiting, but not so many that those who
+// are served already notice.
+func (p *Loop) take() {
 	for range 64 {
-		fd, _, err := unix.Accept4(p.listener, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		if !p.listener.take() {
+			p.accept(full)
+			return
+		}
+		fd, _, err := unix.Accept4(p.listener.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		if err != nil {
+			p.listener.leave()
 			return // EAGAIN, or gone already, or out of descriptors: level-triggered, so it comes again
 		}
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
@@ -262,6 +291,7 @@ func (p *Loop) add(fd int) {
 	c := &Conn{loop: p, fd: int32(fd)} //nolint:gosec // descriptors are small
 	if p.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN|unix.EPOLLRDHUP) != nil {
 		_ = unix.Close(fd)
+		p.listener.leave()
 		return
 	}
 	for fd >= len(p.conns) {
@@ -275,12 +305,16 @@ func (p *Loop) add(fd int) {
 
 // Listener is a listening socket for loops.
 type Listener struct {
-	fd   int
-	addr net.Addr
+	fd    int
+	addr  net.Addr
+	limit int64        // connections open at a time; 0 is any number
+	open  atomic.Int64 // on loops, and detached ones until they are closed
 }
 
-// Listen takes over a TCP listener, which must not be used any more.
-func Listen(l *net.TCPListener) (*Listener, error) {
+// Listen takes over a TCP listener, which must not be used any more. At most
+// limit connections are open at a time, further ones wait in the kernel's
+// queue; 0 is any number.
+func Listen(l *net.TCPListener, limit int) (*Listener, error) {
 	f, err := l.File()
 	if err != nil {
 		return nil, err
@@ -302,8 +336,19 @@ func Listen(l *net.TCPListener) (*Listener, error) {
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10),
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3),
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, 64<<10))
-	return &Listener{fd, addr}, err
+	return &Listener{fd: fd, addr: addr, limit: int64(limit)}, err
 }
+
+// take counts a connection in, if there is a place for it.
+func (l *Listener) take() bool {
+	if n := l.open.Add(1); l.limit > 0 && n > l.limit {
+		l.open.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (l *Listener) leave() { l.open.Add(-1) }
 
 // Addr is the listener's address.
 func (l *Listener) Addr() net.Addr { return l.addr }

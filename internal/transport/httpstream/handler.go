@@ -37,6 +37,9 @@ type Options struct {
 	Origins       []string      // browsers' origins that may come from elsewhere: "https://app.example", "*"; loopback always may
 	Subscriptions http.Handler  // takes /v1/stream/__ds/
 	Logger        *slog.Logger
+	// Answered is told of each request that was answered on a loop; those that
+	// came through ServeHTTP are its caller's to count. It must return at once.
+	Answered func(publish bool, status int, took time.Duration)
 }
 
 func (o *Options) setDefaults() {
@@ -60,6 +63,9 @@ func (o *Options) setDefaults() {
 	if o.PublishItems == 0 {
 		o.PublishItems = 1000
 	}
+	if o.Answered == nil {
+		o.Answered = func(bool, int, time.Duration) {}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -81,6 +87,7 @@ type Stats struct {
 	Records, Bytes        atomic.Int64 // delivered since the start, by all reads
 	Published             atomic.Int64 // records acknowledged, without duplicates
 	Resets                atomic.Int64
+	Publishing            atomic.Int64 // publishes under way on loops
 }
 
 // New makes the handler for a hub's channels.

@@ -17,7 +17,7 @@ func serveParked(t testing.TB, h *httpstream.Handler) endpoint {
 		t.Fatal(err)
 	}
 	addr := ln.Addr().String()
-	p, err := h.Park(ln.(*net.TCPListener), 2)
+	p, err := h.Park(ln.(*net.TCPListener), 2, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

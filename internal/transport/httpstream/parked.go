@@ -27,10 +27,10 @@ type Parked struct {
 	once     sync.Once
 }
 
-// Park takes over a listener. Serve what Handover accepts with net/http and the
-// same handler.
-func (h *Handler) Park(l *net.TCPListener, loops int) (*Parked, error) {
-	pl, err := park.Listen(l)
+// Park takes over a listener, for at most limit connections at a time (0 is any
+// number). Serve what Handover accepts with net/http and the same handler.
+func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
+	pl, err := park.Listen(l, limit)
 	if err != nil {
 		return nil, err
 	}

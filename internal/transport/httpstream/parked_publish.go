@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"twohop"
 )
@@ -21,6 +22,7 @@ type publish struct {
 	ack  twohop.Ack
 	err  error
 	done bool
+	came time.Time
 }
 
 // post serves a POST; b begins with it, for the full HTTP server if it is
@@ -45,7 +47,8 @@ func (r *reader) post(body, b []byte) bool {
 	}
 	r.close = p.req.Close
 	r.c.SetDue(0)
-	pub := &publish{r: r, a: app, cors: a.cors}
+	p.h.stats.Publishing.Add(1)
+	pub := &publish{r: r, a: app, cors: a.cors, came: time.Now()}
 	r.pubs = append(r.pubs, pub)
 	p.h.hub.Engine().Append(context.Background(), app, pub.finish) //nolint:forbidigo // what was taken on is carried out
 	return true
@@ -84,6 +87,7 @@ func (u *publish) Turn() bool {
 	if u.r.c.Open() && u.r.pubs[0] == u {
 		u.r.flush()
 	}
+	u.r.p.h.stats.Publishing.Add(-1)
 	return false
 }
 
@@ -116,9 +120,11 @@ func (r *reader) flush() {
 func (u *publish) append(dst []byte) []byte {
 	p := u.r.p
 	if u.err != nil {
-		return p.errorBytes(dst, http.MethodPost, u.a.Channel, u.cors, u.err)
+		return p.errorBytes(dst, http.MethodPost, u.a.Channel, u.cors, u.err, time.Since(u.came))
 	}
-	if appendStatus(u.a, u.ack) == http.StatusOK {
+	status := appendStatus(u.a, u.ack)
+	p.h.opts.Answered(true, status, time.Since(u.came))
+	if status == http.StatusOK {
 		dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"...)
 	} else {
 		dst = append(dst, "HTTP/1.1 204 No Content\r\n"...)
@@ -159,10 +165,11 @@ func (w *answerWriter) WriteHeader(s int)           { w.status = s }
 func (w *answerWriter) Write(b []byte) (int, error) { return w.body.Write(b) }
 
 // errorBytes makes an error's answer as the full HTTP server would.
-func (p *parkedLoop) errorBytes(dst []byte, method, channel, cors string, err error) []byte {
+func (p *parkedLoop) errorBytes(dst []byte, method, channel, cors string, err error, took time.Duration) []byte {
 	w := &answerWriter{hd: http.Header{}}
 	r := &http.Request{Method: method, URL: &url.URL{Path: streamPrefix + channel}, Header: http.Header{}}
 	p.h.fail(w, r, err)
+	p.h.opts.Answered(method == http.MethodPost, w.status, took)
 	w.hd.Del("Connection")
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(w.status), 10)
@@ -175,7 +182,7 @@ func (p *parkedLoop) errorBytes(dst []byte, method, channel, cors string, err er
 
 // refuse answers a long poll with an error.
 func (r *reader) refuse(err error) {
-	if r.send(r.p.errorBytes(nil, http.MethodGet, "", r.cors, err)) {
+	if r.send(r.p.errorBytes(nil, http.MethodGet, "", r.cors, err, 0)) {
 		r.rest()
 		r.again()
 	}

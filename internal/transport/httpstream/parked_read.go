@@ -313,6 +313,7 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 	p.out = head
 	maxAge := p.h.opts.MaxAge
 	r.ends = seconds(maxAge*4/5 + rand.N(maxAge*2/5)) //nolint:gosec // jitter, not a secret
+	p.h.opts.Answered(false, http.StatusOK, 0)
 	r.close, r.reset = true, a.accepts || a.lastID != ""
 	p.h.delivered(v)
 	if !r.wait(ch, v.Next, &a.q) || !r.send(head) {
@@ -393,7 +394,10 @@ func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) 
 	} else {
 		b = v.Frame(framing, hub.FrameKey{Token: r.token, Second: p.today()}, encode)
 	}
-	if framing != notModified {
+	if framing == notModified {
+		p.h.opts.Answered(false, http.StatusNotModified, 0)
+	} else {
+		p.h.opts.Answered(false, http.StatusOK, 0)
 		p.h.delivered(v)
 	}
 	if r.c.Write(b) {
@@ -491,6 +495,7 @@ func (r *reader) empty(info twohop.Info, v *hub.View) {
 	}
 	dst = append(dst, "\r\n"...)
 	r.p.out = dst
+	r.p.h.opts.Answered(false, http.StatusNoContent, 0)
 	if r.send(dst) {
 		r.rest()
 	}

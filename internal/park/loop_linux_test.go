@@ -1,0 +1,237 @@
+package park
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// echo answers what it reads: "?" hands the connection over, "!" a large answer,
+// "@" waits for Due, anything else itself.
+type echo struct {
+	over   *Handover
+	large  []byte
+	mu     sync.Mutex
+	opened int
+	closed int
+	wrote  int // times that Writable was called
+}
+
+func (e *echo) Opened(*Conn) { e.count(&e.opened) }
+func (e *echo) Closed(*Conn) { e.count(&e.closed) }
+func (e *echo) Writable(*Conn) {
+	e.count(&e.wrote)
+}
+func (e *echo) Due(c *Conn) { c.WriteCopy([]byte("due")) }
+
+func (e *echo) count(n *int) {
+	e.mu.Lock()
+	*n++
+	e.mu.Unlock()
+}
+
+func (e *echo) get(n *int) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return *n
+}
+
+func (e *echo) Readable(c *Conn) {
+	b, ok := c.Read()
+	switch {
+	case !ok:
+		c.Close()
+	case len(b) == 0:
+	case b[0] == '?':
+		if nc, err := c.Detach(b); err == nil {
+			e.over.Give(nc)
+		}
+	case b[0] == '!':
+		c.Write(e.large)
+	case b[0] == '@':
+		c.SetDue(TickEvery)
+	default:
+		c.WriteCopy(b)
+	}
+}
+
+// start serves an echo and returns what dials it.
+func start(t *testing.T, limit int) (*echo, *Loop, func() net.Conn) {
+	t.Helper()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := tcp.Addr()
+	ln, err := Listen(tcp.(*net.TCPListener), limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewLoop(ln, TickEvery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &echo{over: NewHandover(addr), large: bytes.Repeat([]byte("0123456789abcdef"), 1<<20)}
+	p.Handle(e)
+	go p.Run()
+	t.Cleanup(func() {
+		p.Stop()
+		if e.get(&e.opened) < e.get(&e.closed) || p.Conns() != 0 {
+			t.Errorf("%d opened, %d closed, %d left", e.opened, e.closed, p.Conns())
+		}
+		if err := ln.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e, p, func() net.Conn {
+		c, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		return c
+	}
+}
+
+func say(t *testing.T, c net.Conn, what, want string) {
+	t.Helper()
+	if _, err := c.Write([]byte(what)); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
+		t.Fatalf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestEchoAndDue(t *testing.T) {
+	_, _, dial := start(t, 0)
+	a, b := dial(), dial()
+	say(t, a, "hello", "hello")
+	say(t, b, "you", "you")
+	say(t, a, "@", "due")
+}
+
+func TestBlockedWriteGoesOn(t *testing.T) {
+	e, _, dial := start(t, 0)
+	c, other := dial(), dial()
+	if _, err := c.Write([]byte("!")); err != nil {
+		t.Fatal(err)
+	}
+	say(t, other, "meanwhile", "meanwhile") // the loop does not wait for the slow one
+	got := make([]byte, len(e.large))
+	if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, e.large) {
+		t.Fatalf("the large answer came back wrong: %v", err)
+	}
+	say(t, c, "after", "after")
+	if e.get(&e.wrote) == 0 {
+		t.Error("16 MiB went out at once: Writable was not tested")
+	}
+}
+
+func TestHandover(t *testing.T) {
+	e, p, dial := start(t, 0)
+	c := dial()
+	go func() { _, _ = c.Write([]byte("?first")) }()
+	nc, err := e.over.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = nc.Close() }()
+	got := make([]byte, 6)
+	if _, err := io.ReadFull(nc, got); err != nil || string(got) != "?first" {
+		t.Fatalf("the full server reads %q, %v", got, err)
+	}
+	if _, err := nc.Write([]byte("here")); err != nil {
+		t.Fatal(err)
+	}
+	say(t, c, "", "here")
+	if p.Conns() != 0 {
+		t.Error("the loop still has the connection")
+	}
+}
+
+// A connection over the limit is served as soon as another has gone, be it on
+// the loop or handed over.
+func TestLimit(t *testing.T) {
+	e, _, dial := start(t, 2)
+	a, b, c := dial(), dial(), dial()
+	say(t, a, "a", "a")
+	if _, err := b.Write([]byte("?")); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := e.over.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("c")); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(3 * TickEvery))
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Fatalf("a third connection of two was served %d bytes", n)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.Close()
+	_ = nc.Close() // a second time gives back no second place
+	say(t, c, "", "c")
+	d := dial()
+	if _, err := d.Write([]byte("d")); err != nil {
+		t.Fatal(err)
+	}
+	_ = d.SetReadDeadline(time.Now().Add(3 * TickEvery))
+	if _, err := d.Read(make([]byte, 1)); err == nil {
+		t.Fatal("a place was given twice")
+	}
+	_ = a.Close()
+	_ = d.SetReadDeadline(time.Now().Add(20 * time.Second))
+	say(t, d, "", "d")
+}
+
+// turns counts down, one a turn.
+type turns struct {
+	n    int
+	done chan struct{}
+}
+
+func (u *turns) Turn() bool {
+	if u.n--; u.n > 0 {
+		return true
+	}
+	close(u.done)
+	return false
+}
+
+func TestTurnsAndSocketsTakeTurns(t *testing.T) {
+	_, p, dial := start(t, 0)
+	c := dial()
+	u := &turns{n: 1 << 16, done: make(chan struct{})}
+	p.Post(u)
+	say(t, c, "between", "between")
+	<-u.done
+	for range 1000 { // from elsewhere, and to a loop that may be asleep
+		u := &turns{n: 1, done: make(chan struct{})}
+		p.Post(u)
+		<-u.done
+	}
+}
+
+func TestStopAccepting(t *testing.T) {
+	_, p, dial := start(t, 0)
+	a := dial()
+	say(t, a, "a", "a")
+	p.StopAccepting()
+	say(t, a, "b", "b")
+	c := dial() // into the kernel's queue
+	if _, err := c.Write([]byte("c")); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(2 * TickEvery))
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("a new connection was served")
+	}
+}
