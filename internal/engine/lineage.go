@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"twohop"
@@ -30,7 +31,7 @@ func (s *State) NewFork(name string, spec *twohop.Spec, at, epoch uint64, now ti
 		f.TTL, f.ExpiresAt = s.TTL, s.ExpiresAt
 	}
 	f.Base, f.Start, f.Tail = at, min(s.Start, at), at
-	for _, p := range append(s.Parents[:len(s.Parents):len(s.Parents)], s.Own()) {
+	for _, p := range append(slices.Clip(s.Parents), s.Own()) {
 		if p.From < at {
 			p.To = min(p.To, at)
 			f.Parents = append(f.Parents, p)
@@ -75,7 +76,7 @@ func (s *State) ForkPoint(f *twohop.Fork) (pos, sub uint64, err error) {
 // taken for records of the old epoch that were shown and lost.
 func (s *State) Renew(epoch uint64) {
 	if s.Tail > s.Base || len(s.Parents) == 0 {
-		s.Parents = append(s.Parents[:len(s.Parents):len(s.Parents)], s.Own())
+		s.Parents = append(slices.Clip(s.Parents), s.Own())
 	}
 	s.Epoch, s.Base = epoch, s.Tail
 }

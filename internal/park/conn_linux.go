@@ -144,7 +144,7 @@ func (c *Conn) Detach(read []byte) (net.Conn, error) {
 	}
 	_ = c.loop.ctl(unix.EPOLL_CTL_DEL, fd, 0)
 	f := os.NewFile(uintptr(fd), "")
-	defer f.Close() // FileConn has its own copy
+	defer func() { _ = f.Close() }() // FileConn has its own copy
 	nc, err := net.FileConn(f)
 	if err != nil {
 		c.loop.listener.leave()
