@@ -267,7 +267,7 @@ func TestTrimmedToTheTail(t *testing.T) {
 		})
 		o := s.letters(5)
 		f := s.slowFollow("offset="+o[0], "Accept: text/event-stream")
-		synctest.Wait() // it is stuck in the first write
+		synctest.Wait()        // it is stuck in the first write
 		pause(3 * time.Minute) // less than the response may last
 		for e := f.must(s); e.name != "reset"; e = f.must(s) {
 		}
