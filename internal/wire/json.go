@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"unicode/utf8"
 
 	"twohop"
@@ -29,6 +32,8 @@ func JSONRecords(body []byte) (Records, error) {
 		s.pos++
 	}
 	r.Data = make([]byte, 0, len(body)+1)
+	r.Ends = make([]uint32, 0, 1+len(body)/128)
+	oneLine := bytes.IndexByte(body, '\n') < 0 && bytes.IndexByte(body, '\r') < 0
 	for {
 		s.space()
 		if array && len(r.Ends) == 0 && s.peek() == ']' {
@@ -38,7 +43,11 @@ func JSONRecords(body []byte) (Records, error) {
 		if err := s.value(0); err != nil {
 			return Records{}, err
 		}
-		r.Data = appendOneLine(r.Data, body[from:s.pos])
+		if oneLine {
+			r.Data = append(r.Data, body[from:s.pos]...)
+		} else {
+			r.Data = appendOneLine(r.Data, body[from:s.pos])
+		}
 		r.Data = append(r.Data, ',')
 		r.Ends = append(r.Ends, uint32(len(r.Data))) //nolint:gosec // bodies are far smaller than 4 GiB
 		s.space()
@@ -106,7 +115,7 @@ func (s *scanner) peek() byte {
 }
 
 func (s *scanner) space() {
-	for s.pos < len(s.in) {
+	for s.pos < len(s.in) && s.in[s.pos] <= ' ' {
 		switch s.in[s.pos] {
 		case ' ', '\t', '\n', '\r':
 			s.pos++
@@ -226,9 +235,34 @@ func (s *scanner) number() error {
 	return nil
 }
 
+// plain returns how many of the eight bytes at the start of b stand for
+// themselves in a string: ASCII without controls, quote and backslash.
+func plain(b []byte) int {
+	const (
+		ones = 0x0101010101010101
+		high = 0x8080808080808080
+	)
+	x := binary.LittleEndian.Uint64(b)
+	quote, slash := x^('"'*ones), x^('\\'*ones)
+	// The high bit of a byte is set if the byte is not plain. A borrow can set it
+	// wrongly too, but only above one that is set rightly.
+	m := x | (x-' '*ones)&^x | (quote-ones)&^quote | (slash-ones)&^slash
+	return bits.TrailingZeros64(m&high) / 8
+}
+
 func (s *scanner) str() error {
 	s.pos++
 	for s.pos < len(s.in) {
+		for s.pos+8 <= len(s.in) {
+			n := plain(s.in[s.pos:])
+			s.pos += n
+			if n < 8 {
+				break
+			}
+		}
+		if s.pos == len(s.in) {
+			break
+		}
 		c := s.in[s.pos]
 		switch {
 		case c == '"':
