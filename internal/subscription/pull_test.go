@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -393,12 +394,12 @@ func TestExplicitStreams(t *testing.T) {
 		want(t, m, 204, "POST", streams, "", obj{"streams": []string{"manual/b", "events/a"}})
 		want(t, m, 204, "POST", streams, "", obj{"streams": []string{"manual/b"}})
 		kinds := func() string {
-			s := ""
+			var s strings.Builder
 			for _, l := range want(t, m, 200, "GET", "subscriptions/p", "", nil)["streams"].([]any) {
 				l := l.(map[string]any)
-				s += fmt.Sprintf("%s=%s@%s ", l["path"], l["link_type"], l["acked_offset"].(string)[32:])
+				s.WriteString(fmt.Sprintf("%s=%s@%s ", l["path"], l["link_type"], l["acked_offset"].(string)[32:]))
 			}
-			return s
+			return s.String()
 		}
 		if got := kinds(); got != "events/a=explicit@1 manual/b=explicit@2 manual/none=explicit@0 " {
 			t.Errorf("links %s", got)

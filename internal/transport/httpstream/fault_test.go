@@ -3,6 +3,7 @@ package httpstream_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"twohop"
@@ -101,7 +102,7 @@ func TestDrainWhileCatchingUp(t *testing.T) {
 		s.handler.Drain()
 		s.expect(s.read("none", "offset=-1"), 404, "not_found") // the loops have heard of it
 		close(gate)
-		got := ""
+		var got strings.Builder
 		for {
 			e, err := f.next()
 			if err != nil {
@@ -111,11 +112,11 @@ func TestDrainWhileCatchingUp(t *testing.T) {
 				break
 			}
 			if e.name == "data" {
-				got += e.data
+				got.WriteString(e.data)
 			}
 		}
-		if got == "" || len(got) > 4 || got != "cdef"[:len(got)] {
-			t.Errorf("while it was drained the reader got %q", got)
+		if got.String() == "" || len(got.String()) > 4 || got.String() != "cdef"[:len(got.String())] {
+			t.Errorf("while it was drained the reader got %q", got.String())
 		}
 	}, all...)
 }

@@ -185,18 +185,18 @@ func TestPublishManyOrder(t *testing.T) {
 		s.create("a", asText)
 		s.create("b", asText)
 		var b strings.Builder
-		want := ""
+		var want strings.Builder
 		for i := range 300 {
 			fmt.Fprintf(&b, `,{"channel":"%c","text":"%d,"}`, 'a'+i%2, i/2)
 			if i%2 == 0 {
-				want += fmt.Sprintf("%d,", i/2)
+				want.WriteString(fmt.Sprintf("%d,", i/2))
 			}
 		}
 		if r, _ := s.publishMany("[" + b.String()[1:] + "]"); r.status != 200 {
 			t.Fatal(r.body)
 		}
 		for _, channel := range []string{"a", "b"} {
-			if got := s.read(channel, "").body; got != want {
+			if got := s.read(channel, "").body; got != want.String() {
 				t.Errorf("%s keeps %s", channel, got)
 			}
 		}

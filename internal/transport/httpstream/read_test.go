@@ -48,9 +48,9 @@ func TestReadFrom(t *testing.T) {
 				}
 				s.closeChannel(k.name)
 				for query, passed := range from {
-					want := ""
+					var want strings.Builder
 					for i := passed; i < 5; i++ {
-						want += k.record(i) + map[bool]string{true: ","}[k.json]
+						want.WriteString(k.record(i) + map[bool]string{true: ","}[k.json])
 					}
 					for _, w := range ways {
 						if query == "" && w.name != "poll" {
@@ -58,9 +58,9 @@ func TestReadFrom(t *testing.T) {
 						}
 						c := collected{json: k.json}
 						err := w.read(s, k.name, query, &c)
-						if got := c.data.String(); err != nil || got != want || c.last != offsets[5] {
+						if got := c.data.String(); err != nil || got != want.String() || c.last != offsets[5] {
 							t.Errorf("%s %s?%s, pages of %d: got %q up to %s, %v; want %q up to %s",
-								w.name, k.name, query, page, got, c.last, err, want, offsets[5])
+								w.name, k.name, query, page, got, c.last, err, want.String(), offsets[5])
 						}
 						if page == 1 && c.pages != 5-passed {
 							t.Errorf("%s %s?%s: %d pages of one record, want %d", w.name, k.name, query, c.pages, 5-passed)
@@ -170,7 +170,7 @@ func TestReadWhilePublished(t *testing.T) {
 				err error
 			}
 			results, readers := make(chan result), 0
-			want := ""
+			var want strings.Builder
 			for i := range records {
 				if i%20 == 10 {
 					for _, w := range ways {
@@ -186,13 +186,13 @@ func TestReadWhilePublished(t *testing.T) {
 					pause(time.Millisecond)
 				}
 				s.publish(k.name, k.contentType, k.record(i))
-				want += k.record(i) + map[bool]string{true: ","}[k.json]
+				want.WriteString(k.record(i) + map[bool]string{true: ","}[k.json])
 			}
 			s.closeChannel(k.name)
 			for range readers {
 				r := <-results
-				if got := r.c.data.String(); r.err != nil || got != want {
-					t.Errorf("%s, %s: %v, got %q, want %q", k.name, r.who, r.err, got, want)
+				if got := r.c.data.String(); r.err != nil || got != want.String() {
+					t.Errorf("%s, %s: %v, got %q, want %q", k.name, r.who, r.err, got, want.String())
 				}
 			}
 		}
