@@ -151,9 +151,11 @@ func readSince(f *fixture) {
 	f.create("f", &twohop.Spec{Fork: &twohop.Fork{Source: "a"}})
 	f.pass(time.Minute)
 	f.append("a", "after the fork")
-	f.pass(time.Minute)
+	f.pass(30 * time.Second)
+	f.append("a", "later")
+	f.pass(30 * time.Second)
 	f.append("f", "own")
-	for _, name := range []string{"a", "f"} {
+	for name, own := range map[string]int{"a": 2, "f": 1} {
 		all := f.walk(name)
 		since := func(t time.Time, skip int) {
 			f.Helper()
@@ -174,6 +176,7 @@ func readSince(f *fixture) {
 			since(at.Add(30*time.Second), 2*i+2)
 		}
 		since(begin.Add(8*time.Minute), 12)
-		since(begin.Add(time.Hour), 13)
+		since(begin.Add(8*time.Minute+15*time.Second), 12+own-1) // a fork has nothing of its source's later records
+		since(begin.Add(time.Hour), 12+own)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"twohop"
 	"twohop/internal/engine"
@@ -260,4 +262,29 @@ func TestCloseWithoutFollow(t *testing.T) {
 	if err := Open(Options{}).Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A key is forgotten when its window ends, not when the sweeper comes by; and
+// the sweeper gives back what it took, of a channel that nobody uses.
+func TestKeyWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := open(t, Options{IdempotencyWindow: time.Second})
+		create(t, e, "a", &twohop.Spec{})
+		before := e.used.Load()
+		time.Sleep(33 * time.Millisecond) // so that it ends at an odd time
+		keyed := func() *twohop.Append { return &twohop.Append{Channel: "a", Key: "k"} }
+		for _, duplicate := range []bool{false, true} {
+			if ack, err := send(t, e, keyed()); err != nil || ack.Duplicate != duplicate {
+				t.Errorf("%+v, %v; want a duplicate: %v", ack, err, duplicate)
+			}
+		}
+		time.Sleep(time.Second + time.Millisecond)
+		if ack, err := send(t, e, keyed()); err != nil || ack.Duplicate {
+			t.Errorf("after the window: %+v, %v", ack, err)
+		}
+		time.Sleep(2 * time.Second)
+		if used := e.used.Load(); used != before {
+			t.Errorf("keys that are forgotten take %d bytes", used-before)
+		}
+	})
 }
