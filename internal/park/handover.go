@@ -33,7 +33,9 @@ type Handover struct {
 	addr  net.Addr
 	conns chan net.Conn
 	done  chan struct{}
-	once  sync.Once
+
+	mu     sync.Mutex // so that nothing is given after Close took what was left
+	closed bool
 }
 
 // NewHandover makes a Handover that says it listens on an address.
@@ -44,11 +46,16 @@ func NewHandover(addr net.Addr) *Handover {
 // Give hands a connection over. It never blocks: if nobody takes connections
 // any more, or too few of them, the connection is closed.
 func (h *Handover) Give(c net.Conn) {
-	select {
-	case h.conns <- c:
-	default:
-		_ = c.Close()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		select {
+		case h.conns <- c:
+			return
+		default:
+		}
 	}
+	_ = c.Close()
 }
 
 // Accept implements net.Listener.
@@ -63,7 +70,16 @@ func (h *Handover) Accept() (net.Conn, error) {
 
 // Close implements net.Listener.
 func (h *Handover) Close() error {
-	h.once.Do(func() { close(h.done) })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil
+	}
+	h.closed = true
+	close(h.done)
+	for len(h.conns) > 0 {
+		_ = (<-h.conns).Close()
+	}
 	return nil
 }
 

@@ -112,13 +112,14 @@ func parseQuery(raw, lastEventID string) (q query, err error) {
 		return q, err
 	} else if has {
 		if q.budget, err = parseBudget(s); err != nil {
-			return q, badParameter("budget", s, "a duration from 0s to 60s, for example 250ms")
+			return q, badParameter("budget", s, "a duration from 0s to 10s, for example 250ms")
 		}
 	}
 	return q, q.position(lastEventID, v)
 }
 
-const maxBudget = time.Minute
+// maxBudget stays below the time between heartbeats, which wait for it.
+const maxBudget = 10 * time.Second
 
 func parseBudget(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)

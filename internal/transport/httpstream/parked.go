@@ -115,24 +115,25 @@ const (
 
 // reader is a connection on a loop.
 type reader struct {
-	c     *park.Conn
-	p     *parkedLoop
-	g     *group        // while waiting or catching
-	at    twohop.Offset // what it was given, or asks for
-	token uint64        // of a long poll: the one it echoed
-	in    []byte        // bytes that arrived and are not served yet
-	pubs  []*publish    // whose answers are due, in order
-	cors  string        // of a long poll: header lines for a page of another origin
-	ix    int32         // in g.readers, while waiting
-	ends  uint32        // of SSE: when it has had its age, in seconds since the process began
-	state state
-	live  live
-	enc   wire.Encoding
-	json  bool // of SSE
-	reset bool // of SSE: knows reset events
-	now   bool // of a long poll: from the tail, so not to be cached
-	close bool // after the answer
-	last  bool // of SSE that ends: the end of the response is still to be told
+	c      *park.Conn
+	p      *parkedLoop
+	g      *group        // while waiting or catching
+	at     twohop.Offset // what it was given, or asks for
+	token  uint64        // of a long poll: the one it echoed
+	in     []byte        // bytes that arrived and are not served yet
+	pubs   []*publish    // whose answers are due, in order
+	cors   string        // of a long poll: header lines for a page of another origin
+	budget time.Duration // of a long poll
+	ix     int32         // in g.readers, while waiting
+	ends   uint32        // of SSE: when it has had its age, in seconds since the process began
+	state  state
+	live   live
+	enc    wire.Encoding
+	json   bool // of SSE
+	reset  bool // of SSE: knows reset events
+	now    bool // of a long poll: from the tail, so not to be cached
+	close  bool // after the answer
+	last   bool // of SSE that ends: the end of the response is still to be told
 }
 
 const (

@@ -265,13 +265,13 @@ func (o *fetched) Turn() bool {
 // answer begins with a page.
 func (r *reader) answer(b []byte, ch *hub.Channel, v *hub.View, a *ask) (stop bool) {
 	p := r.p
-	r.cors = a.cors
+	r.cors, r.budget = a.cors, 0
 	switch a.q.live {
 	case sse:
 		r.stream(ch, v, a)
 	case longPoll:
 		r.token = wire.NextCacheToken(time.Now(), a.q.token, a.q.hasToken)
-		r.now = !a.q.cacheable()
+		r.now, r.budget = !a.q.cacheable(), a.q.budget
 		switch {
 		case len(v.Data) > 0:
 			r.page(ch.Info(), v, longPollPage, a.match)
@@ -302,10 +302,7 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 	if r.enc == wire.EncodeBase64 {
 		head = append(head, "Stream-SSE-Data-Encoding: base64\r\n"...)
 	}
-	if a.q.budget > 0 {
-		head = append(append(append(head, "Stream-Budget: "...), a.q.budget.String()...), "\r\n"...)
-	}
-	head = append(p.common(head), a.cors...)
+	head = append(p.common(head), budgetLine(a.q.budget)+a.cors...)
 	head = append(head, "\r\n"...)
 	head = wire.AppendChunk(head, func(dst []byte) []byte { return wire.SSEOpen(dst, p.h.opts.Retry) })
 	token := wire.NextCacheToken(time.Now(), a.q.token, a.q.hasToken)
@@ -387,9 +384,11 @@ func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) 
 	if match != "" && !r.now && matches(match, wire.ETag(v.From, v.Next, v.UpToDate, v.Closed)) {
 		framing = notModified
 	}
-	encode := func(dst []byte) []byte { return p.pageBytes(dst, &info, v, framing, r.token, r.now, r.cors) }
+	encode := func(dst []byte) []byte {
+		return p.pageBytes(dst, &info, v, framing, r.token, r.now, budgetLine(r.budget)+r.cors)
+	}
 	var b []byte
-	if r.cors != "" || r.now {
+	if r.cors != "" || r.now || r.budget > 0 {
 		b = encode(nil)
 	} else {
 		b = v.Frame(framing, hub.FrameKey{Token: r.token, Second: p.today()}, encode)
@@ -441,6 +440,14 @@ func (p *parkedLoop) pageBytes(dst []byte, info *twohop.Info, v *hub.View, frami
 	return append(dst, v.Data...)
 }
 
+// budgetLine is the header line that tells the budget in force.
+func budgetLine(d time.Duration) string {
+	if d <= 0 {
+		return ""
+	}
+	return "Stream-Budget: " + d.String() + "\r\n"
+}
+
 // place appends the header lines that say where a page ends.
 func (p *parkedLoop) place(dst []byte, info *twohop.Info, v *hub.View, token uint64) []byte {
 	dst = v.Next.AppendTo(append(dst, "Stream-Next-Offset: "...))
@@ -489,7 +496,7 @@ func (r *reader) nothing() {
 func (r *reader) empty(info twohop.Info, v *hub.View) {
 	dst := append(r.p.out[:0], "HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n"...)
 	dst = r.p.place(dst, &info, v, r.token)
-	dst = append(r.p.common(dst), r.cors...)
+	dst = append(r.p.common(dst), budgetLine(r.budget)+r.cors...)
 	if r.close {
 		dst = append(dst, "Connection: close\r\n"...)
 	}

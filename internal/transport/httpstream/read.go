@@ -162,6 +162,7 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 	defer h.stats.LongPolls.Add(-1)
 	ch.AddReader(1)
 	defer ch.AddReader(-1)
+	setBudget(w.Header(), q)
 	timeout := time.NewTimer(h.opts.LongPoll)
 	defer timeout.Stop()
 	woken := make(chan struct{}, 1)
@@ -188,6 +189,7 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 		}
 		select {
 		case <-woken:
+			h.coalesce(r.Context(), q.budget)
 			continue
 		case <-timeout.C:
 			over = true
@@ -198,6 +200,28 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 			return nil
 		}
 		ch.Cancel(&waiter) // or a wake is under way: in both cases there is one more look
+	}
+}
+
+// coalesce waits until the budget is spent, so that what comes in the meantime
+// goes out with what is there.
+func (h *Handler) coalesce(ctx context.Context, budget time.Duration) {
+	if budget <= 0 {
+		return
+	}
+	t := time.NewTimer(budget)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-h.draining:
+	case <-ctx.Done():
+	}
+}
+
+// setBudget tells the budget in force.
+func setBudget(hd http.Header, q *query) {
+	if q.budget > 0 {
+		hd.Set("Stream-Budget", q.budget.String())
 	}
 }
 

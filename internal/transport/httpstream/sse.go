@@ -24,6 +24,8 @@ type stream struct {
 	json  bool
 	at    twohop.Offset
 
+	behind bool // the last page was not the last of the channel
+
 	woken  chan struct{}
 	waiter hub.Waiter
 }
@@ -50,6 +52,7 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 	if s.enc == wire.EncodeBase64 {
 		hd.Set("Stream-SSE-Data-Encoding", "base64")
 	}
+	setBudget(hd, q)
 	w.WriteHeader(http.StatusOK)
 	ch.AddReader(1)
 	defer ch.AddReader(-1)
@@ -120,7 +123,7 @@ func (s *stream) page(v *hub.View) error {
 	} else {
 		b = v.Frame(plainSSE+int(s.enc), hub.FrameKey{Token: token}, encode)
 	}
-	s.at = v.Next
+	s.at, s.behind = v.Next, !v.UpToDate
 	s.h.delivered(v)
 	return s.write(b, false)
 }
@@ -148,10 +151,14 @@ func (s *stream) wait(ctx context.Context, heartbeat, age *time.Timer) bool {
 		default:
 		}
 		if !s.ch.Wait(&s.waiter, s.at) {
+			if !s.behind {
+				s.h.coalesce(ctx, s.q.budget)
+			}
 			return true
 		}
 		select {
 		case <-s.woken:
+			s.h.coalesce(ctx, s.q.budget)
 			return true
 		case <-heartbeat.C:
 			heartbeat.Reset(s.h.opts.Heartbeat)
