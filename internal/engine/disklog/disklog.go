@@ -146,6 +146,10 @@ func Open(dir string, opts Options) (*Engine, error) {
 	return e, nil
 }
 
+// deletionFlush is how long the room that deletions make may take to come: the
+// files go when the deletion has left Pebble's log.
+const deletionFlush = 10 * time.Second
+
 func (e *Engine) openStore() (err error) {
 	if err := e.opts.FS.MkdirAll(e.dir, 0o750); err != nil {
 		return openFailed(e.dir, err)
@@ -161,6 +165,7 @@ func (e *Engine) openStore() (err error) {
 		FormatMajorVersion: pebble.FormatNewest,
 		MemTableSize:       8 << 20, MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold: 24, MaxOpenFiles: 512,
+		FlushDelayDeleteRange: deletionFlush,
 		Logger: storeLogger{e}, EventListener: e.listener(),
 	}
 	for i := range o.Levels {
