@@ -47,7 +47,7 @@ func TestDiskFull(t *testing.T) {
 		fillAndHeal(t, s, func() { remount(t, disk, "96m") })
 	})
 	t.Run("channel deleted", func(t *testing.T) {
-		s := startServer(t, filepath.Join(mountMemory(t, "128m"), "data"))
+		s := startServer(t, filepath.Join(mountMemory(t, "128m"), "data"), "--disk-reserve-bytes", "24MiB")
 		old := newPublisher(t, s, oldChannel)
 		for range 400 {
 			old.mustPublish()

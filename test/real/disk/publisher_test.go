@@ -70,20 +70,21 @@ func (p *publisher) mustPublish() {
 	})
 }
 
-// fill publishes until the disk is full, and returns how that is said.
-func (p *publisher) fill() *answer {
+// fill publishes until the disk is full, and stays so though the store may still
+// find some room by itself; it returns how that is said.
+func (p *publisher) fill() (refusal *answer) {
 	p.t.Helper()
-	for {
-		a := p.publish()
-		switch {
-		case a.Code == "unknown_outcome":
-			continue // it was on its way when the disk became full
-		case a.status >= 400:
-			return a
-		case len(p.acked) > 10_000:
-			p.t.Fatal("the disk does not become full")
+	refused := 0
+	eventually(p.t, "the disk to be full", func() bool {
+		for refusal = p.publish(); refusal.status < 400; refusal = p.publish() {
+			refused = 0
 		}
-	}
+		if refusal.Code != "unknown_outcome" { // it was on its way when the disk became full
+			refused++
+		}
+		return refused == 40 // for a second
+	})
+	return refusal
 }
 
 // verify reads everything: what was acknowledged is there, in order, where its
