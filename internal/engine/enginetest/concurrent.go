@@ -21,6 +21,7 @@ func concurrentCases() []testCase {
 		{name: "CreateByAppend", run: concurrentCreateByAppend},
 		{name: "Duplicates", run: concurrentDuplicates},
 		{name: "ForksAndDeletes", run: concurrentForks},
+		{name: "Delete", run: concurrentDelete},
 		{name: "Retention", run: concurrentRetention, needs: hasRetention},
 		{name: "OneWinnerPerTail", run: oneWinner, needs: hasConditions},
 		{name: "Linearizable", run: linearizable, needs: hasConditions},
@@ -284,6 +285,40 @@ func concurrentForks(f *fixture) {
 			f.eventually(name+" is collected", func() bool { return f.codeOf(name) == twohop.CodeNotFound })
 		}
 	}
+}
+
+// concurrentDelete looks at channels while they are deleted and made anew: they
+// are there or they are not; without forks they are never said to be gone.
+func concurrentDelete(f *fixture) {
+	var open atomic.Bool
+	open.Store(true)
+	parallel(4, func(i int) {
+		if i == 0 {
+			defer open.Store(false)
+			for range 300 {
+				if _, _, err := f.eng.Create(f.Context(), "a", f.spec("x")); err != nil {
+					f.Errorf("Create: %v", err)
+				}
+				if err := f.eng.Delete(f.Context(), "a"); err != nil {
+					f.Errorf("Delete: %v", err)
+				}
+			}
+			return
+		}
+		for open.Load() {
+			b, err := f.eng.Read(f.Context(), "a", twohop.Offset{}, huge)
+			if err != nil && codeOf(err) != twohop.CodeNotFound || err == nil && b.Len() > 1 {
+				f.Errorf("Read: %+v, %v", b, err)
+				return
+			}
+			a := f.appendOf("a", "y")
+			a.If = &twohop.Offset{Epoch: 1, Pos: 1}
+			if _, err := f.tell(a); i == 1 && codeOf(err) != twohop.CodeNotFound && codeOf(err) != twohop.CodeTailMoved && codeOf(err) != twohop.CodeUnsupported {
+				f.Errorf("Append: %v", err)
+				return
+			}
+		}
+	})
 }
 
 // concurrentRetention reads what retention drops at the same time: a reader

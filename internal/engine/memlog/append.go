@@ -64,15 +64,14 @@ func (sh *shard) claim(name string, now time.Time) (*channel, error) {
 		sh.removeChannel(ch)
 		ch.mu.Lock()
 	}
-	switch {
-	case ch.gone:
-		ch.mu.Unlock()
-		return nil, nil
-	case ch.state.Deleted:
-		ch.mu.Unlock()
+	if ch.absentLocked(now) == nil {
+		return ch, nil
+	}
+	defer ch.mu.Unlock()
+	if ch.state.Refs > 0 {
 		return nil, engine.Gone(name)
 	}
-	return ch, nil
+	return nil, nil
 }
 
 // appendLocked judges an append, carries it out and says in t what to tell the

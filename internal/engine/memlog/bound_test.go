@@ -288,3 +288,26 @@ func TestKeyWindow(t *testing.T) {
 		}
 	})
 }
+
+// A channel is absent from the moment that it is deleted, not once it is
+// collected: no one ever hears of forks that it does not have.
+func TestDeletedButNotCollected(t *testing.T) {
+	e := open(t, Options{})
+	create(t, e, "a", &twohop.Spec{})
+	ch := e.shardOf("a").lookup("a")
+	ch.mu.Lock()
+	ch.state.Deleted = true
+	ch.mu.Unlock()
+	_, err := e.Info(t.Context(), "a")
+	wantCode(t, err, twohop.CodeNotFound)
+	_, err = send(t, e, one("a", "x"))
+	wantCode(t, err, twohop.CodeNotFound)
+	wantCode(t, e.Delete(t.Context(), "a"), twohop.CodeNotFound)
+	_, _, err = e.Create(t.Context(), "f", &twohop.Spec{Fork: &twohop.Fork{Source: "a"}})
+	wantCode(t, err, twohop.CodeNotFound)
+	create(t, e, "a", &twohop.Spec{Data: []byte("new"), Ends: []uint32{3}})
+	ch.collect()
+	if got := readAll(t, e, "a"); len(got) != 1 || got[0] != "new" {
+		t.Errorf("its successor holds %q", got)
+	}
+}

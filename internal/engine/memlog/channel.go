@@ -40,14 +40,12 @@ const (
 	keySize      = 128
 )
 
-// absentLocked says why the channel cannot be used, if so.
+// absentLocked says why the channel cannot be used, if so. One that is deleted
+// and that no fork needs is absent already, though its records may be on their
+// way out: it can get no fork any more.
 func (ch *channel) absentLocked(now time.Time) error {
 	switch {
-	case ch.gone:
-		return engine.NotFound(ch.name)
-	case ch.state.Deleted:
-		return engine.Gone(ch.name)
-	case !ch.expiredLocked(now):
+	case !ch.gone && !ch.state.Deleted && !ch.expiredLocked(now):
 		return nil
 	case ch.state.Refs > 0:
 		return engine.Gone(ch.name)

@@ -78,11 +78,12 @@ func (ch *channel) inherit(spec *twohop.Spec, prefix *[]byte, now time.Time) err
 	}
 	src.mu.Lock()
 	defer src.mu.Unlock()
-	if src.gone || src.state.Refs == 0 && src.expiredLocked(now) {
-		return engine.NotFound(name)
+	absent := src.absentLocked(now)
+	if absent != nil && src.state.Refs == 0 {
+		return absent
 	}
 	view := src.state
-	view.Deleted = view.Deleted || src.expiredLocked(now)
+	view.Deleted = absent != nil // or due to be
 	base, sub, err := view.ForkPoint(spec.Fork)
 	if err != nil {
 		return err
