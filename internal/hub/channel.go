@@ -11,18 +11,20 @@ import (
 	"twohop/internal/engine"
 )
 
+var began = time.Now()
+
 // Channel is a live channel.
 type Channel struct {
 	// immutable
 	hub   *Hub
 	name  string
 	waker *waker
-	ready chan struct{} // closed when loaded; then err and what of info never changes may be read
-	err   error
+	err   error // of loading
 
 	// guarded by the lock of the hub's shard
+	ready     chan struct{} // closed when loaded; then err and what of info never changes may be read
 	refs      int
-	idleSince time.Time
+	idleSince time.Duration // since the process began
 
 	readers atomic.Int32 // live readers
 
@@ -236,10 +238,10 @@ func (c *Channel) TryRead(from twohop.Offset) *View {
 		return v
 	}
 	if from == c.info.Tail {
-		if c.rest == nil {
-			c.rest = c.view(twohop.Batch{From: from, Next: from})
-		}
 		v := c.rest
+		if v == nil {
+			v = c.view(twohop.Batch{From: from, Next: from})
+		}
 		c.mu.Unlock()
 		return v
 	}
@@ -249,6 +251,15 @@ func (c *Channel) TryRead(from twohop.Offset) *View {
 		return nil
 	}
 	return c.remember(join(run))
+}
+
+// KeepRest keeps the empty page at the tail for others who poll there.
+func (c *Channel) KeepRest(v *View) {
+	c.mu.Lock()
+	if v.From == c.info.Tail && v.Closed == c.info.Closed {
+		c.rest = v
+	}
+	c.mu.Unlock()
 }
 
 // Read returns the page after an offset. Views are shared by all that read at

@@ -132,7 +132,7 @@ func (h *Hub) Peek(name string) *Channel {
 		return nil
 	}
 	if c.refs == 0 {
-		c.idleSince = time.Now()
+		c.idleSince = time.Since(began)
 	}
 	return c
 }
@@ -164,10 +164,18 @@ func (h *Hub) Open(ctx context.Context, name string) (*Channel, error) {
 	return c, err
 }
 
+// loaded is the closed Go channel that channels wait on when they are loaded.
+var loaded = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 // open is Open for one try. It reports whether it joined another's.
 func (h *Hub) open(ctx context.Context, name string) (_ *Channel, joined bool, _ error) {
 	hash := h.hash(name)
 	s := &h.shards[hash%shards]
+	ready := loaded
 	s.Lock()
 	c := s.live[name]
 	if c == nil {
@@ -176,16 +184,20 @@ func (h *Hub) open(ctx context.Context, name string) (_ *Channel, joined bool, _
 		c.refs = 1
 		s.Unlock()
 		c.load(ctx)
+		s.Lock()
+		c.ready = loaded // one for all: a live channel is to be small
+		s.Unlock()
 	} else {
 		if c.refs == 0 {
 			h.idle.Add(-1)
 		}
 		c.refs++
 		joined = true
+		ready = c.ready
 		s.Unlock()
 	}
 	select {
-	case <-c.ready:
+	case <-ready:
 	case <-ctx.Done():
 		h.release(c)
 		return nil, joined, ctx.Err()
@@ -210,7 +222,7 @@ func (h *Hub) release(c *Channel) {
 			delete(s.live, c.name)
 		} else {
 			h.idle.Add(1)
-			c.idleSince = time.Now()
+			c.idleSince = time.Since(began)
 		}
 	}
 	s.Unlock()
@@ -246,7 +258,7 @@ func (h *Hub) sweep() {
 			s := &h.shards[i]
 			s.Lock()
 			for name, c := range s.live {
-				if c.refs == 0 && time.Since(c.idleSince) > h.opts.IdleTime {
+				if c.refs == 0 && time.Since(began)-c.idleSince > h.opts.IdleTime {
 					delete(s.live, name)
 					h.idle.Add(-1)
 				}

@@ -397,7 +397,7 @@ func TestExplicitStreams(t *testing.T) {
 			var s strings.Builder
 			for _, l := range want(t, m, 200, "GET", "subscriptions/p", "", nil)["streams"].([]any) {
 				l := l.(map[string]any)
-				s.WriteString(fmt.Sprintf("%s=%s@%s ", l["path"], l["link_type"], l["acked_offset"].(string)[32:]))
+				fmt.Fprintf(&s, "%s=%s@%s ", l["path"], l["link_type"], l["acked_offset"].(string)[32:])
 			}
 			return s.String()
 		}

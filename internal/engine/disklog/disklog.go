@@ -166,7 +166,7 @@ func (e *Engine) openStore() (err error) {
 		MemTableSize:       8 << 20, MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold: 24, MaxOpenFiles: 512,
 		FlushDelayDeleteRange: deletionFlush,
-		Logger: storeLogger{e}, EventListener: e.listener(),
+		Logger:                storeLogger{e}, EventListener: e.listener(),
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

@@ -189,7 +189,7 @@ func TestPublishManyOrder(t *testing.T) {
 		for i := range 300 {
 			fmt.Fprintf(&b, `,{"channel":"%c","text":"%d,"}`, 'a'+i%2, i/2)
 			if i%2 == 0 {
-				want.WriteString(fmt.Sprintf("%d,", i/2))
+				fmt.Fprintf(&want, "%d,", i/2)
 			}
 		}
 		if r, _ := s.publishMany("[" + b.String()[1:] + "]"); r.status != 200 {

@@ -282,6 +282,9 @@ func (r *reader) answer(b []byte, ch *hub.Channel, v *hub.View, a *ask) (stop bo
 			r.c.SetDue(p.h.opts.LongPoll)
 		}
 	case poll:
+		if len(v.Data) == 0 {
+			ch.KeepRest(v)
+		}
 		r.token = wire.CacheToken(time.Now())
 		r.now = !a.q.cacheable()
 		r.page(ch.Info(), v, pollPage, a.match)
@@ -306,7 +309,11 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 	head = append(head, "\r\n"...)
 	head = wire.AppendChunk(head, func(dst []byte) []byte { return wire.SSEOpen(dst, p.h.opts.Retry) })
 	token := wire.NextCacheToken(time.Now(), a.q.token, a.q.hasToken)
-	head = append(head, r.frame(v, token)...)
+	if len(v.Data) == 0 {
+		head = r.appendFrame(head, v, token) // not worth keeping
+	} else {
+		head = append(head, r.frame(v, token)...)
+	}
 	p.out = head
 	maxAge := p.h.opts.MaxAge
 	r.ends = seconds(maxAge*4/5 + rand.N(maxAge*2/5)) //nolint:gosec // jitter, not a secret
@@ -368,13 +375,17 @@ var lastChunk = []byte("0\r\n\r\n")
 // frame is a view as a chunk of an SSE response.
 func (r *reader) frame(v *hub.View, token uint64) []byte {
 	return v.Frame(chunkedSSE+int(r.enc), hub.FrameKey{Token: token}, func(dst []byte) []byte {
-		return wire.AppendChunk(dst, func(dst []byte) []byte {
-			data := v.Data
-			if r.json && r.enc == wire.EncodeBase64 && len(data) > 0 {
-				data = wire.JSONArray(make([]byte, 0, len(data)+2), data)
-			}
-			return wire.SSEData(dst, r.enc, data, wire.Control{Next: v.Next, CacheToken: token, UpToDate: v.UpToDate, Closed: v.Closed})
-		})
+		return r.appendFrame(dst, v, token)
+	})
+}
+
+func (r *reader) appendFrame(dst []byte, v *hub.View, token uint64) []byte {
+	return wire.AppendChunk(dst, func(dst []byte) []byte {
+		data := v.Data
+		if r.json && r.enc == wire.EncodeBase64 && len(data) > 0 {
+			data = wire.JSONArray(make([]byte, 0, len(data)+2), data)
+		}
+		return wire.SSEData(dst, r.enc, data, wire.Control{Next: v.Next, CacheToken: token, UpToDate: v.UpToDate, Closed: v.Closed})
 	})
 }
 
