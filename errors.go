@@ -20,6 +20,7 @@ const (
 	CodeEmptyBody          Code = "empty_body"
 	CodeBodyCut            Code = "body_cut"
 	CodeTooLarge           Code = "too_large"
+	CodeHeaderTooLarge     Code = "header_too_large"
 	CodeTimeout            Code = "timeout"
 	CodeNotFound           Code = "not_found"
 	CodeGone               Code = "gone"

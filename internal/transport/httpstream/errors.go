@@ -48,6 +48,7 @@ var status = map[twohop.Code]int{
 	twohop.CodeReset:              http.StatusGone,
 	twohop.CodeTailMoved:          http.StatusPreconditionFailed,
 	twohop.CodeTooLarge:           http.StatusRequestEntityTooLarge,
+	twohop.CodeHeaderTooLarge:     http.StatusRequestHeaderFieldsTooLarge,
 	twohop.CodeUnsupported:        http.StatusNotImplemented,
 	twohop.CodeStorageFull:        http.StatusInsufficientStorage,
 	twohop.CodeStorageFailed:      http.StatusServiceUnavailable,

@@ -32,7 +32,8 @@ type Options struct {
 	NameBytes     int           // of a channel's name; 255
 	BodyBytes     int64         // of a request; 16 MiB
 	BodyTime      time.Duration // for a request's body to arrive; 60 s
-	FirstByte     time.Duration // for a new connection to send something; 10 s
+	HeaderTime    time.Duration // for a request's header to arrive, on loops; 10 s
+	HeaderBytes   int           // of a request, on loops; 32 KiB
 	PublishItems  int           // of a POST /v1/publish; 1,000
 	Origins       []string      // browsers' origins that may come from elsewhere: "https://app.example", "*"; loopback always may
 	Subscriptions http.Handler  // takes /v1/stream/__ds/
@@ -48,7 +49,7 @@ func (o *Options) setDefaults() {
 		d time.Duration
 	}{
 		{&o.LongPoll, 20 * time.Second}, {&o.Heartbeat, 15 * time.Second}, {&o.MaxAge, 5 * time.Minute},
-		{&o.Retry, time.Second}, {&o.BodyTime, time.Minute}, {&o.FirstByte, 10 * time.Second},
+		{&o.Retry, time.Second}, {&o.BodyTime, time.Minute}, {&o.HeaderTime, 10 * time.Second},
 	} {
 		if *d.v == 0 {
 			*d.v = d.d
@@ -59,6 +60,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.BodyBytes == 0 {
 		o.BodyBytes = 16 << 20
+	}
+	if o.HeaderBytes == 0 {
+		o.HeaderBytes = 32 << 10
 	}
 	if o.PublishItems == 0 {
 		o.PublishItems = 1000

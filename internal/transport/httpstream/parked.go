@@ -3,7 +3,9 @@
 package httpstream
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -144,7 +146,7 @@ const (
 )
 
 // Opened implements park.Handler.
-func (p *parkedLoop) Opened(c *park.Conn) { c.SetDue(p.h.opts.FirstByte) }
+func (p *parkedLoop) Opened(c *park.Conn) { c.SetDue(p.h.opts.HeaderTime) }
 
 // Closed implements park.Handler.
 func (p *parkedLoop) Closed(c *park.Conn) {
@@ -214,6 +216,9 @@ func (p *parkedLoop) Due(c *park.Conn) {
 	switch {
 	case !ok || r.state == idle || r.state == ending:
 		c.Close()
+	case r.state == partial && !headComplete(r.in):
+		r.abort(&twohop.Error{Code: twohop.CodeTimeout, Message: fmt.Sprintf("the header did not arrive within %v", p.h.opts.HeaderTime),
+			Hint: "send it faster; limits.header_time sets the time"})
 	case r.state == partial:
 		r.handOver(r.in)
 	case r.live == longPoll && r.state == waiting:
@@ -238,12 +243,13 @@ func (r *reader) feed(b []byte) {
 		case len(r.pubs) > 0 && !post:
 			r.keep(b) // until they are answered
 			return
-		case verdict != wire.Unusual && !whole && len(b) < maxPartial && size <= maxPartial:
+		case !headComplete(b):
+			r.header(b)
+			return
+		case verdict == wire.Plain && !whole && size <= maxPartial:
 			r.keep(b)
-			if r.state == idle {
-				r.state = partial
-				r.c.SetDue(partialWait)
-			}
+			r.state = partial
+			r.c.SetDue(partialWait)
 			return
 		case !whole:
 			r.handOver(b)
@@ -257,6 +263,34 @@ func (r *reader) feed(b []byte) {
 	}
 	if len(b) > 0 && r.c.Open() {
 		r.keep(b)
+	}
+}
+
+// headComplete reports whether the header of the request at the start of b is
+// there wholly, with line ends of either form.
+func headComplete(b []byte) bool {
+	return bytes.Contains(b, []byte("\n\r\n")) || bytes.Contains(b, []byte("\n\n"))
+}
+
+// header waits for the rest of a header, within limits.
+func (r *reader) header(b []byte) {
+	if limit := r.p.h.opts.HeaderBytes; len(b) > limit {
+		r.abort(&twohop.Error{Code: twohop.CodeHeaderTooLarge, Message: fmt.Sprintf("the header has more than %d bytes", limit),
+			Hint: "send fewer or shorter header fields; limits.header_bytes sets the limit"})
+		return
+	}
+	r.keep(b)
+	if r.state == idle {
+		r.state = partial
+		r.c.SetDue(r.p.h.opts.HeaderTime)
+	}
+}
+
+// abort answers an error and ends the connection.
+func (r *reader) abort(err error) {
+	r.in, r.close = nil, true
+	if r.send(r.p.errorBytes(nil, "", "", "Connection: close\r\n", err, 0)) {
+		r.end()
 	}
 }
 

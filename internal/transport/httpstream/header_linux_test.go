@@ -1,0 +1,43 @@
+package httpstream_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"twohop/internal/transport/httpstream"
+)
+
+// A header that never ends is answered, be it slow or large, and what was there
+// of it does nothing.
+func TestEndlessHeaders(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{Options: httpstream.Options{HeaderTime: time.Second, HeaderBytes: 4 << 10}})
+		tail := s.create("c", "text/plain").next()
+		for name, c := range map[string]struct{ head, want, code string }{
+			"slow":          {"POST /v1/stream/c HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n", " 408 ", `"code":"timeout"`},
+			"slow, odd":     {"POST /v1/stream/%63 HTTP/1.1\r\nHost: x\r\n", " 408 ", `"code":"timeout"`},
+			"large":         {"GET /v1/stream/c HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 5<<10), " 431 ", `"code":"header_too_large"`},
+			"after another": {"GET /v1/stream/c HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/", " 408 ", `"code":"timeout"`},
+		} {
+			conn, err := s.dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+			if _, err := io.WriteString(conn, c.head); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(conn)
+			if err != nil || !strings.Contains(string(got), "HTTP/1.1"+c.want) || !strings.Contains(string(got), c.code) ||
+				!strings.Contains(string(got), `"hint":`) || !strings.Contains(string(got), "Connection: close\r\n") {
+				t.Errorf("%s: %v, %s", name, err, got)
+			}
+			_ = conn.Close()
+		}
+		if got := s.must("HEAD", "stream/c", "").next(); got != tail {
+			t.Errorf("the tail moved from %s to %s", tail, got)
+		}
+	}, loopModes...)
+}
