@@ -39,6 +39,7 @@ const (
 	itemTrim   // remove from the disk what is below the start
 	itemLook   // see whether a channel expired or has records that are too old
 	itemForget // remove idempotency keys whose window is over
+	itemPass   // nothing: its answer tells that all before it is shown
 )
 
 // client reports whether the item was asked for by a client.

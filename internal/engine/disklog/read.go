@@ -152,13 +152,18 @@ func (e *Engine) view(ctx context.Context, name string) (*channel, error) {
 	return ch.seen(name, used, time.Now())
 }
 
-// reading does a read again if the channel was changed under it.
+// passes bounds how often one read waits for the committer.
+const passes = 5
+
+// reading does a read again if the channel was changed under it. The store shows
+// what a group removed a moment before the channel's state does, so a hole is
+// one only if it is still there when the group has been shown.
 func (e *Engine) reading(ctx context.Context, name string, read func(*channel) error) error {
 	if err := e.begin(name); err != nil {
 		return err
 	}
 	defer e.ops.Done()
-	for {
+	for pass := 0; ; pass++ {
 		ch, err := e.view(ctx, name)
 		if err != nil {
 			return err
@@ -170,10 +175,12 @@ func (e *Engine) reading(ctx context.Context, name string, read func(*channel) e
 		if _, ok := errors.AsType[*twohop.Error](err); ok {
 			return err
 		}
-		if now, err2 := e.view(ctx, name); errors.Is(err, errHole) && (err2 != nil || now != ch) {
-			continue
+		if !errors.Is(err, errHole) || pass == passes {
+			return readFailed(name, err)
 		}
-		return readFailed(name, err)
+		if r := e.do(ctx, &item{kind: itemPass, name: name}); r.err != nil {
+			return r.err
+		}
 	}
 }
 
