@@ -9,7 +9,7 @@ import (
 // publishes without a goroutine for each connection. It returns the listener of
 // the connections that need a full HTTP server, and what ends the loops.
 func (s *Server) front(ln net.Listener) (rest net.Listener, stop func() error, err error) {
-	parked, err := s.parts.streams.Park(ln.(*net.TCPListener), runtime.GOMAXPROCS(0), int(s.config.Limits.Connections))
+	parked, err := s.parts.streams.Park(ln.(*net.TCPListener), max(1, runtime.GOMAXPROCS(0)/2), int(s.config.Limits.Connections))
 	if err != nil {
 		return nil, nil, err
 	}
