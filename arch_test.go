@@ -36,9 +36,10 @@ var importRules = []struct {
 	{"internal/transport/*", []string{".", "internal/hub", "internal/wire", "internal/park"}, "a transport is a way to spend a cursor: never another transport, never an engine"},
 	{"internal/startpage", nil, "a page; it uses the server through the wire only"},
 	{"internal/config", []string{"."}, "what can be set, without what it is set on"},
+	{"internal/bench", nil, "sees the server from outside, with a client of its own that is cheaper than the public one"},
 	{"client", []string{".", "internal/wire"}, "sees the server from outside; its users link nothing of the server"},
 	{"server", []string{"..."}, "wiring: the only package that knows every engine and transport"},
-	{"cmd/*", []string{".", "server", "client", "internal/config"}, "commands put public packages to use"},
+	{"cmd/*", []string{".", "server", "client", "internal/config", "internal/bench"}, "commands put public packages to use"},
 	{"test/*", []string{".", "client", "server"}, "tests of the whole see it from outside"},
 }
 

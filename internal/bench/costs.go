@@ -1,0 +1,165 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Costs are what each thing costs on a machine: the unit costs that plans are
+// made from. CPU is the server's, in microseconds.
+type Costs struct {
+	Format  int       `json:"format"` // 1
+	Version string    `json:"version"`
+	Date    time.Time `json:"date"`
+	Machine Machine   `json:"machine"`
+
+	RecordBytes int `json:"record_bytes"`
+	Readers     int `json:"readers"` // by which costs of delivery and memory were measured
+
+	Connect  map[Transport]float64      `json:"cpu_us_per_connect"`
+	Delivery map[Transport]DeliveryCost `json:"delivery"`
+	Memory   map[Transport]float64      `json:"memory_bytes_per_idle_reader"`
+	Idle     map[Transport]float64      `json:"idle_cpu_us_per_reader_second"`
+	Publish  map[string]PublishCost     `json:"publish"` // by engine
+	Poll     PollCost                   `json:"poll"`
+
+	OthersShare float64 `json:"others_cpu_share"` // the largest of any figure
+}
+
+// DeliveryCost is what one record to one reader costs, fan-out and publish
+// together.
+type DeliveryCost struct {
+	Steady    float64 `json:"cpu_us_steady"`    // few records a second: a wake and a write each
+	Saturated float64 `json:"cpu_us_saturated"` // as fast as they are acknowledged
+	Bulk      float64 `json:"cpu_us_bulk"`      // many records in a write
+	Bytes     float64 `json:"bytes_steady"`     // on the wire, with framing
+}
+
+// PublishCost is what one record costs that nobody reads.
+type PublishCost struct {
+	Single    float64 `json:"cpu_us_single"`
+	Parallel  float64 `json:"cpu_us_parallel"`
+	Bulk      float64 `json:"cpu_us_bulk"`
+	Pipelined float64 `json:"cpu_us_pipelined"`
+	AckMS     float64 `json:"single_acknowledged_p50_ms"`
+	PerSecond float64 `json:"parallel_per_second"`
+}
+
+// PollCost is what one poll costs.
+type PollCost struct {
+	Empty          float64 `json:"cpu_us_empty"`
+	Unchanged      float64 `json:"cpu_us_unchanged"`
+	Ten            float64 `json:"cpu_us_ten_records"`
+	EmptyBytes     float64 `json:"bytes_empty"`
+	UnchangedBytes float64 `json:"bytes_unchanged"`
+	TenBytes       float64 `json:"bytes_ten_records"`
+}
+
+var errCostsUnknown = errors.New("what things cost can be measured only where the server's process is on this machine, and on Linux: leave --server out, or add --pid")
+
+// Measure measures all costs. Its result has the figures that they are from.
+func (c *Costs) Measure(ctx context.Context, o Options) (*Result, error) {
+	o.Scenarios, o.Rate = []string{"idle", "fanout", "poll", "publish"}, nil
+	result, err := Run(ctx, o)
+	if err != nil || result.Interrupted {
+		return result, err
+	}
+	if o.Server == "" { // the other engine differs in publishing only
+		o.Scenarios = []string{"publish"}
+		o.Engine = map[string]string{"disk": "memory"}[o.Engine]
+		if o.Engine == "" {
+			o.Engine = "disk"
+		}
+		more, err := Run(ctx, o)
+		if more != nil {
+			result.Figures = append(result.Figures, more.Figures...)
+			result.Interrupted = more.Interrupted
+		}
+		if err != nil || result.Interrupted {
+			return result, err
+		}
+	}
+	if slices.ContainsFunc(result.Figures, func(f *Figure) bool { return f.Server == nil }) {
+		return result, errCostsUnknown
+	}
+	c.from(result)
+	return result, nil
+}
+
+func (c *Costs) from(r *Result) {
+	c.Format, c.Date, c.Machine = 1, r.Date, r.Machine
+	c.Connect, c.Delivery = map[Transport]float64{}, map[Transport]DeliveryCost{}
+	c.Memory, c.Idle, c.Publish = map[Transport]float64{}, map[Transport]float64{}, map[string]PublishCost{}
+	for _, f := range r.Figures {
+		if f.OthersShare != nil {
+			c.OthersShare = max(c.OthersShare, *f.OthersShare)
+		}
+		switch f.Scenario {
+		case "idle":
+			c.idle(f)
+		case "fanout":
+			c.RecordBytes, c.Readers = f.RecordBytes, f.Readers
+			c.delivery(f)
+		case "publish":
+			c.publish(f)
+		case "poll":
+			c.poll(f)
+		}
+	}
+}
+
+// idle takes the dearer way: each reader on its own channel.
+func (c *Costs) idle(f *Figure) {
+	if f.Channels == 1 && f.Readers > 1 {
+		return
+	}
+	c.Connect[f.Transport] = f.Server.PerConnect
+	c.Memory[f.Transport] = f.Server.PerReader
+	c.Idle[f.Transport] = f.Server.Idle * 1000 / float64(f.Readers)
+}
+
+func (c *Costs) delivery(f *Figure) {
+	d := c.Delivery[f.Transport]
+	switch {
+	case f.Bulk > 1:
+		d.Bulk = f.Server.PerDelivery
+	case f.Rate == 0:
+		d.Saturated = f.Server.PerDelivery
+	default:
+		d.Steady, d.Bytes = f.Server.PerDelivery, f.BytesPerDelivery
+	}
+	c.Delivery[f.Transport] = d
+}
+
+func (c *Costs) publish(f *Figure) {
+	p := c.Publish[f.Engine]
+	us := f.Server.PerPublish
+	switch {
+	case f.Bulk > 1:
+		p.Bulk = us
+	case f.Publishers > 1:
+		p.Parallel, p.PerSecond = us, f.PublishedPS
+	case f.Ahead > 1:
+		p.Pipelined = us
+	default:
+		p.Single = us
+		if f.Ack != nil {
+			p.AckMS = f.Ack.P50
+		}
+	}
+	c.Publish[f.Engine] = p
+}
+
+func (c *Costs) poll(f *Figure) {
+	us, bytes := f.Server.PerResponse, f.BytesPerResponse
+	switch f.Case {
+	case pollEmpty:
+		c.Poll.Empty, c.Poll.EmptyBytes = us, bytes
+	case pollUnchanged:
+		c.Poll.Unchanged, c.Poll.UnchangedBytes = us, bytes
+	case pollTen:
+		c.Poll.Ten, c.Poll.TenBytes = us, bytes
+	}
+}
