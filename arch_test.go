@@ -40,6 +40,7 @@ var importRules = []struct {
 	{"client", []string{".", "internal/wire"}, "sees the server from outside; its users link nothing of the server"},
 	{"server", []string{"..."}, "wiring: the only package that knows every engine and transport"},
 	{"cmd/*", []string{".", "server", "client", "internal/config", "internal/bench"}, "commands put public packages to use"},
+	{"test/crash", []string{".", "internal/engine", "internal/engine/disklog", "internal/hub", "internal/transport/httpstream"}, "all of a server but its sockets, on a disk that loses power"},
 	{"test/*", []string{".", "client", "server"}, "tests of the whole see it from outside"},
 }
 
