@@ -85,7 +85,7 @@ func (p *Loop) Post(t Task) {
 	p.mu.Lock()
 	p.posted = append(p.posted, t)
 	p.mu.Unlock()
-	if p.sleeping.Load() {
+	if p.sleeping.CompareAndSwap(true, false) { // one wake is enough for all
 		p.wake()
 	}
 }

@@ -63,11 +63,15 @@ type Options struct {
 	CacheChannels     int           // channels' states kept in memory, about; 32,768
 	ReserveBytes      uint64        // of disk space below which appends are refused; 64 MiB, or 1/16 of a small disk
 	IdempotencyWindow time.Duration // how long an idempotency key is known; 5 minutes
+	LogBytes          int           // of a new log file that are written ahead; 8 MiB on the operating system's FS, else none
 }
 
 func (o *Options) setDefaults() {
 	if o.FS == nil {
 		o.FS = vfs.Default
+		if o.LogBytes == 0 {
+			o.LogBytes = memTable
+		}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -128,7 +132,7 @@ var _ engine.Engine = (*Engine)(nil)
 func Open(dir string, opts Options) (*Engine, error) {
 	opts.setDefaults()
 	e := &Engine{
-		opts: opts, dir: dir, guard: newGuard(opts.FS),
+		opts: opts, dir: dir, guard: newGuard(&zeroed{opts.FS, opts.LogBytes}),
 		queue: &queue{wake: make(chan struct{}, 1)}, trimming: map[uint64]bool{},
 		dirty: make(chan struct{}, 1), stop: make(chan struct{}), unwatch: make(chan struct{}), watched: make(chan struct{}),
 	}
@@ -150,6 +154,9 @@ func Open(dir string, opts Options) (*Engine, error) {
 // files go when the deletion has left Pebble's log.
 const deletionFlush = 10 * time.Second
 
+// memTable is the size of Pebble's tables in memory, and so about that of its logs.
+const memTable = 8 << 20
+
 func (e *Engine) openStore() (err error) {
 	if err := e.opts.FS.MkdirAll(e.dir, 0o750); err != nil {
 		return openFailed(e.dir, err)
@@ -163,7 +170,7 @@ func (e *Engine) openStore() (err error) {
 	o := &pebble.Options{
 		FS: e.guard, Lock: e.lock, Cache: cache,
 		FormatMajorVersion: pebble.FormatNewest,
-		MemTableSize:       8 << 20, MemTableStopWritesThreshold: 4,
+		MemTableSize:       memTable, MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold: 24, MaxOpenFiles: 512,
 		FlushDelayDeleteRange: deletionFlush,
 		Logger:                storeLogger{e}, EventListener: e.listener(),

@@ -3,6 +3,7 @@ package disklog
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"twohop"
 )
@@ -78,6 +79,7 @@ type queue struct {
 		bytes  int
 		flight []*item // what the committer is at work on
 		refuse error   // given to new items of clients
+		want   int     // items below which the committer need not be woken
 		closed bool
 	}
 }
@@ -97,8 +99,39 @@ func (q *queue) add(it *item) error {
 	}
 	q.mu.items = append(q.mu.items, it)
 	q.mu.bytes += it.size()
-	q.signal()
+	if len(q.mu.items) >= q.mu.want {
+		q.signal()
+	}
 	return nil
+}
+
+// gather waits until the queue holds as many items as the last group had with
+// those that came meanwhile, at most for a time: publishers who were answered
+// just now and publish all the time then share the next sync too.
+func (q *queue) gather(last int, limit time.Duration) {
+	q.mu.Lock()
+	want := last + len(q.mu.items)
+	if q.mu.closed || last == 0 || want < 2 {
+		q.mu.Unlock()
+		return
+	}
+	q.mu.want = want
+	q.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for enough := false; !enough; {
+		select {
+		case <-q.wake:
+		case <-timer.C:
+			enough = true
+		}
+		q.mu.Lock()
+		enough = enough || len(q.mu.items) >= want || q.mu.closed
+		if enough {
+			q.mu.want = 0
+		}
+		q.mu.Unlock()
+	}
 }
 
 func (q *queue) signal() {
