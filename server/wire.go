@@ -75,7 +75,11 @@ func assemble(c *config.Config, log *slog.Logger, answered func(publish bool, st
 func openEngine(c *config.Config, log *slog.Logger) (engine.Engine, error) {
 	switch c.Engine {
 	case "disk":
+		rules := c.ChannelRules()
 		return disklog.Open(c.Data, disklog.Options{
+			Retention: func(channel string) (twohop.Retention, bool) {
+				return rules.For(channel).Retention, !twohop.Reserved(channel)
+			},
 			Logger:            log.With("component", "disklog"),
 			SyncInterval:      c.Disk.SyncInterval,
 			CacheBytes:        c.Disk.CacheBytes,

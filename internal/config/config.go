@@ -100,14 +100,14 @@ type Rule struct {
 	Create      string        `yaml:"create" default:"never" enum:"never,on-publish" doc:"Whether a publish creates the channel. Otherwise only PUT does."`
 	ContentType string        `yaml:"content_type" doc:"Media type of channels that a publish creates. Without it, the type of the first publish."`
 	TTL         time.Duration `yaml:"ttl" default:"0s" doc:"Time after its last use at which a channel that was created without a lifetime is deleted. 0s is never."`
-	Sync        string        `yaml:"sync" enum:"always,interval,never" doc:"When an append is synced to disk. always: before it is acknowledged, the disk engine's default. interval: within disk.sync_interval. never: when the operating system likes. Only for engine: disk."`
+	Sync        string        `yaml:"sync" enum:"always,interval,never" doc:"When an append is synced to disk. always: before it is acknowledged, the disk engine's default. interval: within disk.sync_interval. never: when the operating system likes. Only for engine: disk. Holds for channels created from then on."`
 	Retention   Retention     `yaml:"retention"`
 }
 
 // Retention says when old records may be dropped. What is dropped is whole
 // appends, so at least the limit is kept.
 type Retention struct {
-	Age     time.Duration `yaml:"age" default:"0s" doc:"Age at which records are dropped. 0s is no limit."`
+	Age     time.Duration `yaml:"age" default:"0s" doc:"Age at which records are dropped. 0s is no limit. A changed retention holds for existing channels too, from the next start."`
 	Records int64         `yaml:"records" default:"0" min:"0" doc:"Records that are kept; older ones are dropped. 0 is no limit."`
 	Bytes   int64         `yaml:"bytes" default:"0" unit:"bytes" min:"0" doc:"Bytes of records that are kept; older ones are dropped. 0 is no limit."`
 }

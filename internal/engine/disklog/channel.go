@@ -97,6 +97,11 @@ func (e *Engine) load(name string) (*channel, int64, error) {
 	if err == nil {
 		err = e.loadTail(ch)
 	}
+	if err == nil && e.opts.Retention != nil {
+		if r, ok := e.opts.Retention(name); ok {
+			ch.Retention = r
+		}
+	}
 	if err == nil {
 		err = e.applyRetention(ch, time.Time{})
 	}

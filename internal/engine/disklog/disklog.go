@@ -63,7 +63,10 @@ type Options struct {
 	CacheChannels     int           // channels' states kept in memory, about; 32,768
 	ReserveBytes      uint64        // of disk space below which appends are refused; 64 MiB, or 1/16 of a small disk
 	IdempotencyWindow time.Duration // how long an idempotency key is known; 5 minutes
-	LogBytes          int           // of a new log file that are written ahead; 8 MiB on the operating system's FS, else none
+	// Retention is the one that holds now for a channel that was created earlier;
+	// false leaves it as it was created.
+	Retention func(channel string) (twohop.Retention, bool)
+	LogBytes  int // of a new log file that are written ahead; 8 MiB on the operating system's FS, else none
 }
 
 func (o *Options) setDefaults() {

@@ -208,3 +208,27 @@ func TestLocked(t *testing.T) {
 	}
 	shut(t, e)
 }
+
+// A retention that is set later holds for channels that exist, from the next
+// start on.
+func TestRetentionSetLater(t *testing.T) {
+	fs := vfs.NewMem()
+	e := openAt(t, fs, Options{})
+	for _, name := range []string{"a", "own"} {
+		mustCreate(t, e, name, twohop.Spec{ContentType: "text/plain"})
+		for _, r := range []string{"1", "2", "3"} {
+			mustAppend(t, e, name, r)
+		}
+	}
+	shut(t, e)
+	e = openAt(t, fs, Options{Retention: func(channel string) (twohop.Retention, bool) {
+		return twohop.Retention{Records: 1}, channel != "own"
+	}})
+	defer shut(t, e)
+	if got := readAll(t, e, "a", twohop.Offset{}, 100); len(got) != 1 || got[0] != "3" {
+		t.Errorf("%q are kept of a, want the last one", got)
+	}
+	if got := readAll(t, e, "own", twohop.Offset{}, 100); len(got) != 3 {
+		t.Errorf("%q are kept of a channel that the retention is not for", got)
+	}
+}
