@@ -285,3 +285,11 @@ func (f *Figure) headline() string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
+}

@@ -16,7 +16,7 @@ func idleScenario() *scenario {
 	return &scenario{
 		name: "idle",
 		does: func(o *Options) string {
-			return fmt.Sprintf("%d readers wait, all on one channel, then each on its own; nothing is published", o.Readers)
+			return fmt.Sprintf("%s wait, all on one channel, then each on its own; nothing is published", count(o.Readers, "reader"))
 		},
 		figures: func(o *Options) int { return 2 * len(o.Transports) },
 		run: func(ctx context.Context, s *session) error {
@@ -43,7 +43,7 @@ func (s *session) idle(ctx context.Context, t Transport, n int) error {
 	if n > 1 {
 		where = "own channels"
 	}
-	f := s.newFigure("idle", fmt.Sprintf("%s, %s", t, where), "%d readers by %s on %d channels connect, then wait", s.o.Readers, t, n)
+	f := s.newFigure("idle", fmt.Sprintf("%s, %s", t, where), "%s by %s on %s connect, then wait", count(s.o.Readers, "reader"), t, count(n, "channel"))
 	f.Transport, f.Readers, f.Channels, f.Connects = t, s.o.Readers, n, s.o.Readers
 	made, err := s.target.create(ctx, n)
 	defer func() { s.forget(made) }()
@@ -112,7 +112,7 @@ func (p pace) String() string {
 func fanoutScenario() *scenario {
 	return &scenario{
 		name:    "fanout",
-		does:    func(o *Options) string { return fmt.Sprintf("one channel, %d readers", o.Readers) },
+		does:    func(o *Options) string { return fmt.Sprintf("one channel, %s", count(o.Readers, "reader")) },
 		figures: func(o *Options) int { return len(o.Transports) * len(o.paces(10, false)) },
 		run: func(ctx context.Context, s *session) error {
 			return s.spread(ctx, "fanout", 1, s.o.Readers, s.o.paces(10, false))
@@ -125,7 +125,7 @@ func channelsScenario() *scenario {
 	return &scenario{
 		name: "channels",
 		does: func(o *Options) string {
-			return fmt.Sprintf("%d channels, %d readers, spread evenly", o.Channels, max(o.Readers, o.Channels))
+			return fmt.Sprintf("%s, %s, spread evenly", count(o.Channels, "channel"), count(max(o.Readers, o.Channels), "reader"))
 		},
 		figures: func(o *Options) int { return len(o.Transports) * len(o.paces(usual(o), true)) },
 		run: func(ctx context.Context, s *session) error {
@@ -155,7 +155,8 @@ func (s *session) spread(ctx context.Context, name string, channels, n int, pace
 			if err := rest(ctx, settling); err != nil {
 				return err
 			}
-			f := s.newFigure(name, fmt.Sprintf("%s, %s", t, p.name), "%d readers by %s on %d channels; records of %d bytes are published %s", n, t, channels, s.o.Size, p)
+			f := s.newFigure(name, fmt.Sprintf("%s, %s", t, p.name), "%s by %s on %s; records of %d bytes are published %s",
+				count(n, "reader"), t, count(channels, "channel"), s.o.Size, p)
 			f.Transport, f.BudgetMS = t, float64(s.o.Budget)/1e6
 			if err := s.deliver(ctx, f, readers, []*group{g}, s.loadAt(p, made, n/channels)); err != nil {
 				return err
@@ -240,7 +241,7 @@ func resumeScenario() *scenario {
 	return &scenario{
 		name: "resume",
 		does: func(o *Options) string {
-			return fmt.Sprintf("%d readers of one channel leave, miss %d records, and come back all at once", o.Readers, o.Missed)
+			return fmt.Sprintf("%s of one channel leave, miss %s, and come back all at once", count(o.Readers, "reader"), count(o.Missed, "record"))
 		},
 		figures: func(o *Options) int { return len(o.Transports) },
 		run: func(ctx context.Context, s *session) error {
@@ -271,7 +272,7 @@ func (s *session) resume(ctx context.Context, t Transport) error {
 		return err
 	}
 	missed := min(s.o.Missed, s.o.mostRecords(s.o.Size))
-	f := s.newFigure("resume", string(t), "%d readers by %s leave, miss %d records of %d bytes, and come back at once with their offsets", len(readers), t, missed, s.o.Size)
+	f := s.newFigure("resume", string(t), "%s by %s leave, miss %d records of %d bytes, and come back at once with their offsets", count(len(readers), "reader"), t, missed, s.o.Size)
 	f.Transport, f.Readers, f.Connects = t, len(readers), len(readers)
 	before := &load{channels: made, size: s.o.Size, bulk: 1, lasts: patience, records: 3}
 	if _, err := before.run(ctx, s.target, s.clock); err != nil {

@@ -15,7 +15,7 @@ func slowScenario() *scenario {
 		name: "slow",
 		does: func(o *Options) string {
 			n, stalled, size := slowOf(o)
-			return fmt.Sprintf("%d readers, and %d that stop reading while records of %d bytes come, and go on later", n, stalled, size)
+			return fmt.Sprintf("%s, and %d that stop reading while records of %d bytes come, and go on later", count(n, "reader"), stalled, size)
 		},
 		figures: func(*Options) int { return 2 },
 		run: func(ctx context.Context, s *session) error {
@@ -53,9 +53,9 @@ func (s *session) slow(ctx context.Context, t Transport) error {
 	l := &load{
 		channels: made, size: size, bulk: 1, lasts: s.o.Duration, rate: float64(records) / s.o.Duration.Seconds(), records: records,
 	}
-	f := s.newFigure("slow", "all read", "%d readers by %s, %d records of %d bytes; all of them read", len(all), t, records, size)
+	f := s.newFigure("slow", "all read", "%s by %s, %d records of %d bytes; all of them read", count(len(all), "reader"), t, records, size)
 	f.Transport = t
-	if err := s.deliver(ctx, f, all, []*group{quick, late}, l); err != nil {
+	if err := s.deliver(ctx, f, all, []*group{quick}, l); err != nil { // the others have small buffers
 		return err
 	}
 	if err := rest(ctx, settling); err != nil {
@@ -95,7 +95,7 @@ func mixedScenario() *scenario {
 	return &scenario{
 		name: "mixed",
 		does: func(o *Options) string {
-			return fmt.Sprintf("%d readers by SSE, SSE with a budget, long poll and poll on the same channels, at once; half of the first leave in between and resume", o.Readers)
+			return fmt.Sprintf("%s by SSE, SSE with a budget, long poll and poll on the same channels, at once; half of the first leave in between and resume", count(o.Readers, "reader"))
 		},
 		figures: func(*Options) int { return 1 },
 		run:     func(ctx context.Context, s *session) error { return s.mixed(ctx) },
@@ -127,14 +127,14 @@ func (s *session) mixed(ctx context.Context) error {
 	}
 	var groups []*group
 	var readers, leaving []*reader
-	count := make([]int, len(kinds))
+	seats := make([]int, len(kinds))
 	for i, k := range kinds {
 		groups = append(groups, k.group)
 		some := s.seat(k.group, percent(s.o.Readers, k.part), made)
 		if i == 0 {
 			leaving = some[:(len(some)+1)/2]
 		}
-		readers, count[i] = append(readers, some...), len(some)
+		readers, seats[i] = append(readers, some...), len(some)
 	}
 	if err := s.connect(ctx, readers); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (s *session) mixed(ctx context.Context) error {
 	}
 	l := s.loadAt(pace{rate: rate, bulk: 1}, made, len(readers)/len(made))
 
-	f := s.newFigure("mixed", "all", "%d readers on %d channels, %g records a second, and %d readers that leave and resume", len(readers), len(made), rate, len(leaving))
+	f := s.newFigure("mixed", "all", "%s on %s, %g records a second; %d of them leave in between and resume", count(len(readers), "reader"), count(len(made), "channel"), rate, len(leaving))
 	left := make(chan struct{})
 	go func() { // deliver returns after it ended: their records are awaited
 		defer close(left)
@@ -163,7 +163,7 @@ func (s *session) mixed(ctx context.Context) error {
 		for i, k := range kinds {
 			part := &Figure{
 				Scenario: "mixed", Case: k.name, Did: fmt.Sprintf("the readers of them by %s", k.name), Transport: k.group.transport,
-				Engine: s.engine, Readers: count[i], Seconds: f.Seconds, BudgetMS: float64(k.group.budget) / 1e6,
+				Engine: s.engine, Readers: seats[i], Seconds: f.Seconds, BudgetMS: float64(k.group.budget) / 1e6,
 				Deliveries: k.group.delivered, Latency: percentilesOf(k.group.latency), Interrupted: f.Interrupted,
 			}
 			part.DeliveriesPS = ratio(float64(part.Deliveries), part.Seconds)
