@@ -44,7 +44,8 @@ type Channel struct {
 	tail    tail
 	views   map[twohop.Offset]*View // of reads since the tail last moved
 	held    int                     // bytes of records in views
-	rest    *View                   // of the read at the tail, which has nothing
+	deep    map[twohop.Offset]*deepRead
+	rest    *View // of the read at the tail, which has nothing
 	waiters waiters
 	queued  bool      // in the waker's queue
 	watch   []Watcher // replaced, never changed, so that it can be walked without the lock
@@ -269,16 +270,45 @@ func (c *Channel) Read(ctx context.Context, from twohop.Offset) (*View, error) {
 		return v, nil
 	}
 	c.mu.Lock()
-	deleted := c.deleted
-	c.mu.Unlock()
-	if deleted {
+	if c.deleted {
+		c.mu.Unlock()
 		return nil, c.gone(from)
 	}
-	b, err := c.hub.eng.Read(ctx, c.name, from, c.hub.opts.PageBytes)
-	if err != nil {
-		return nil, c.deletedOr(err, from)
+	d := c.deep[from]
+	if d != nil {
+		c.mu.Unlock()
+		select {
+		case <-d.done:
+			return d.view, d.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return c.remember(b), nil
+	d = &deepRead{done: make(chan struct{})}
+	if c.deep == nil {
+		c.deep = map[twohop.Offset]*deepRead{}
+	}
+	c.deep[from] = d
+	c.mu.Unlock()
+
+	if b, err := c.hub.readEngine(ctx, c.name, from); err != nil {
+		d.err = c.deletedOr(err, from)
+	} else {
+		d.view = c.remember(b)
+	}
+	c.mu.Lock()
+	delete(c.deep, from)
+	c.mu.Unlock()
+	close(d.done)
+	return d.view, d.err
+}
+
+// deepRead is a read of the engine that is under way, for all that read at the
+// same offset meanwhile.
+type deepRead struct {
+	done chan struct{} // closed when the read is done
+	view *View
+	err  error
 }
 
 // ReadTail returns the empty page at the tail.

@@ -62,8 +62,9 @@ type Hub struct {
 		live       map[string]*Channel
 	}
 	wakers  []*waker
-	idle    atomic.Int64 // live channels without readers
-	closing sync.Mutex   // orders enter and Close
+	idle    atomic.Int64  // live channels without readers
+	closing sync.Mutex    // orders enter and Close
+	places  chan struct{} // a token for each read of the engine that is under way
 	stop    chan struct{}
 	stopped sync.WaitGroup
 }
@@ -71,7 +72,7 @@ type Hub struct {
 // New makes a hub and starts the engine's feed into it.
 func New(eng engine.Engine, opts Options) *Hub {
 	opts.setDefaults()
-	h := &Hub{eng: eng, opts: opts, seed: maphash.MakeSeed(), stop: make(chan struct{})}
+	h := &Hub{eng: eng, opts: opts, seed: maphash.MakeSeed(), places: make(chan struct{}, deepReads), stop: make(chan struct{})}
 	for i := range h.shards {
 		h.shards[i].live = map[string]*Channel{}
 	}
@@ -316,6 +317,22 @@ func (h *Hub) broken() {
 			h.tell(c, &engine.Event{Kind: engine.Broken})
 		}
 	}
+}
+
+// deepReads bounds the reads of the engine at a time, and so the pages that are
+// in memory for readers who are far behind.
+const deepReads = 64
+
+// readEngine reads a page that is not in memory. It is finished even if the
+// reader who asked goes: others may wait for it.
+func (h *Hub) readEngine(ctx context.Context, name string, from twohop.Offset) (twohop.Batch, error) {
+	select {
+	case h.places <- struct{}{}:
+	case <-h.stop:
+		return twohop.Batch{}, &twohop.Error{Code: twohop.CodeUnavailable, Channel: name, Message: "the server is stopping", Hint: "try again"}
+	}
+	defer func() { <-h.places }()
+	return h.eng.Read(context.WithoutCancel(ctx), name, from, h.opts.PageBytes)
 }
 
 // Readers is the number of live readers of a channel on this node.
