@@ -93,16 +93,17 @@ func (c *crew) generation(fs *vfs.MemFS) *vfs.MemFS {
 	}
 	busy.Go(func() { c.owner.work(s) })
 
-	c.o.await(20 + c.random.IntN(300))
+	ops, deed := 20+c.random.IntN(300), c.random.IntN(3) == 0
+	var left *vfs.MemFS
 	if c.random.IntN(6) == 0 { // no crash: everything is kept
+		c.o.await(ops, deed, nil)
 		s.stop()
 		busy.Wait()
 		s.close()
-		c.o.crash(true)
+		c.o.stopped()
 		return fs.CrashClone(vfs.CrashCloneCfg{})
 	}
-	c.o.crash(false)
-	left := powerCut(c.o.t, fs, c.random)
+	c.o.await(ops, deed, func() { left = powerCut(c.o.t, fs, c.random) })
 	s.stop()
 	busy.Wait()
 	s.close()

@@ -21,8 +21,8 @@ type oracle struct {
 	run      int  // generations so far
 	clean    bool // the last one ended in good order
 	ops      int  // answers in this generation
-	wanted   int  // answers until moved is closed
-	moved    chan struct{}
+	deed     bool // the answer is one to the owner
+	end      *end // of this generation
 	channels map[string]*channel
 	facts    map[twohop.Offset]string // what each offset names, for ever
 	sent     map[string]bool          // every record that was ever sent
@@ -43,6 +43,7 @@ type channel struct {
 	turn   int    // counts what the owner did to it
 	epoch  uint64 // the first log epoch of this incarnation; 0 for forks
 
+	acked twohop.Offset          // the newest acknowledgement's
 	shown map[twohop.Offset]bool // offsets after records that clients of this name know of
 	dead  []twohop.Offset        // some that must never be served again
 }
@@ -52,11 +53,12 @@ type fork struct {
 	source string
 	at     twohop.Offset
 	sub    int
+	whole  string // the record that follows at, if it is known
 }
 
 func newOracle(t *testing.T, huge bool) *oracle {
 	o := &oracle{
-		t: t, huge: huge, crashed: true, moved: make(chan struct{}), channels: map[string]*channel{},
+		t: t, huge: huge, crashed: true, channels: map[string]*channel{},
 		facts: map[twohop.Offset]string{}, sent: map[string]bool{},
 	}
 	for _, name := range []string{"kept/a", "kept/b", "kept/text", "short/a", "lazy/interval/a", "lazy/text", "auto/a"} {
@@ -74,28 +76,39 @@ func (o *oracle) add(name string, text bool, f *fork) *channel {
 	return c
 }
 
+// end is when a generation ends: with an answer.
+type end struct {
+	ops   int  // answers that come before it
+	deed  bool // it is one to the owner
+	cut   func()
+	ended chan struct{}
+}
+
 // begin starts a generation.
 func (o *oracle) begin() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.crashed, o.ops, o.wanted = false, 0, -1
-	o.moved = make(chan struct{})
+	o.crashed, o.ops = false, 0
 	o.run++
 }
 
-// crash ends a generation: nothing that comes after it was ever answered.
-func (o *oracle) crash(clean bool) {
+// await waits until an answer, and whether it is one to the owner, has come
+// after so many. cut, if there is one, is called in the same moment, and ends
+// the generation: nothing that comes after it was ever answered.
+func (o *oracle) await(ops int, deed bool, cut func()) {
+	e := &end{ops, deed, cut, make(chan struct{})}
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.crashed, o.clean = true, clean
+	e.ops += o.ops
+	o.end = e
+	o.mu.Unlock()
+	<-e.ended
 }
 
-// await waits until that many answers were given.
-func (o *oracle) await(n int) {
+// stopped ends a generation in good order.
+func (o *oracle) stopped() {
 	o.mu.Lock()
-	o.wanted = o.ops + n
-	o.mu.Unlock()
-	<-o.moved
+	defer o.mu.Unlock()
+	o.crashed, o.clean = true, true
 }
 
 // told takes an answer, under the lock: update is not called, and the answer
@@ -106,9 +119,16 @@ func (o *oracle) told(update func()) bool {
 	if o.crashed {
 		return false
 	}
+	o.deed = false
 	update()
-	if o.ops++; o.ops == o.wanted {
-		close(o.moved)
+	o.ops++
+	if e := o.end; e != nil && o.ops > e.ops && (o.deed || !e.deed) {
+		if e.cut != nil {
+			o.crashed, o.clean = true, false
+			e.cut()
+		}
+		o.end = nil
+		close(e.ended)
 	}
 	return true
 }
@@ -118,22 +138,22 @@ type mark struct {
 	turn, run      int
 	stable         bool // the owner was not at work on the channel
 	exists, closed bool
-	floor          twohop.Offset // an acknowledgement names at least this
+	acked, newest  twohop.Offset // acknowledged, and acknowledged or shown
 }
 
 func (o *oracle) mark(c *channel) mark {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return mark{c.turn, o.run, !c.busy, c.exists, c.closed, o.newest(c)}
+	return mark{c.turn, o.run, !c.busy, c.exists, c.closed, c.acked, c.newest()}
 }
 
 // same reports whether the channel stayed as it was since the mark.
 func (m mark) same(c *channel) bool { return m.stable && m.turn == c.turn }
 
 // newest is the newest offset that is known of a channel's incarnation.
-func (o *oracle) newest(c *channel) (newest twohop.Offset) {
+func (c *channel) newest() (newest twohop.Offset) {
 	for at := range c.shown {
-		if at.Compare(newest) > 0 && at.Epoch >= c.epoch {
+		if at.Epoch >= c.epoch && at.Compare(newest) > 0 {
 			newest = at
 		}
 	}
@@ -231,9 +251,12 @@ func (o *oracle) inherit(c *channel) {
 	if source.json {
 		end += uint64(c.fork.sub) //nolint:gosec // not negative
 	}
-	for at := range source.shown {
-		if at.Epoch >= source.epoch && at.Pos <= end {
+	for _, at := range source.alive() {
+		if at.Pos <= end {
 			c.shown[at] = true
+		}
+		if at.Pos == c.fork.at.Pos+1 {
+			c.fork.whole = o.facts[at]
 		}
 	}
 }

@@ -34,13 +34,14 @@ const (
 	shut
 )
 
-// begin notes what is to be done, before anything of it is.
-func (w *owner) begin(d *deed) {
+// do notes what is to be done, before anything of it is, and does it.
+func (w *owner) do(s *site, d *deed) {
 	w.o.mu.Lock()
-	defer w.o.mu.Unlock()
 	w.pending = d
 	d.c.busy = true
 	d.c.turn++
+	w.o.mu.Unlock()
+	w.carryOut(s)
 }
 
 // finish ends what was begun before the crash, and creates what never was.
@@ -48,7 +49,7 @@ func (w *owner) finish(s *site) {
 	if w.pending != nil {
 		w.carryOut(s)
 	}
-	for c := w.absent(); c != nil && c.epoch == 0; c = w.absent() {
+	for c := w.absent(); c != nil && c.epoch == 0 && w.pending == nil; c = w.absent() {
 		w.create(s, c)
 	}
 }
@@ -57,8 +58,15 @@ func (w *owner) absent() *channel {
 	return w.o.pick(w.random, func(c *channel) bool { return !c.exists && c.fork == nil && c.name != "auto/a" })
 }
 
+// victim is a channel to be deleted or closed: mostly a fork.
+func (w *owner) victim() *channel {
+	return w.o.pick(w.random, func(c *channel) bool {
+		return c.exists && c.name != "auto/a" && (c.fork != nil || w.random.IntN(8) == 0)
+	})
+}
+
 func (w *owner) work(s *site) {
-	for s.ctx.Err() == nil {
+	for s.ctx.Err() == nil && w.pending == nil { // else the power failed
 		answers := w.o.answers()
 		switch w.random.IntN(10) {
 		case 0, 1, 2, 3:
@@ -68,18 +76,12 @@ func (w *owner) work(s *site) {
 				w.create(s, c)
 			}
 		case 7, 8:
-			if c := w.o.pick(w.random, func(c *channel) bool {
-				return c.exists && c.name != "auto/a" && (c.fork != nil || w.random.IntN(8) == 0)
-			}); c != nil {
-				w.begin(&deed{c: c, kind: remove})
-				w.carryOut(s)
+			if c := w.victim(); c != nil {
+				w.do(s, &deed{c: c, kind: remove})
 			}
 		case 9:
-			if c := w.o.pick(w.random, func(c *channel) bool {
-				return c.exists && c.name != "auto/a" && (c.fork != nil || w.random.IntN(8) == 0)
-			}); c != nil {
-				w.begin(&deed{c: c, kind: shut})
-				w.carryOut(s)
+			if c := w.victim(); c != nil {
+				w.do(s, &deed{c: c, kind: shut})
 			}
 		}
 		w.o.others(s, answers+10)
@@ -91,8 +93,7 @@ func (w *owner) create(s *site, c *channel) {
 	if w.random.IntN(2) == 0 {
 		d.first = w.o.record(c, w.random)
 	}
-	w.begin(d)
-	w.carryOut(s)
+	w.do(s, d)
 }
 
 // fork makes a fork, with a name of its own.
@@ -174,6 +175,7 @@ func (w *owner) answered(d *deed, a *answer) {
 	}
 	w.settle(d, a)
 	w.pending, c.busy = nil, false
+	w.o.deed = true
 }
 
 func (w *owner) settle(d *deed, a *answer) {
@@ -208,6 +210,7 @@ func (c *channel) bury() {
 	}
 	c.dead = c.dead[max(0, len(c.dead)-16):]
 	clear(c.shown)
+	c.acked = twohop.Offset{}
 }
 
 // answers is how many answers there were.

@@ -61,8 +61,8 @@ func (r *reader) poll(s *site, c *channel, from twohop.Offset, live string) {
 			next := a.offset(r.o.t)
 			r.o.saw(c, from, next, split(c, a.body))
 			upToDate := a.header.Get("Stream-Up-To-Date") == "true"
-			if upToDate && m.same(c) && m.exists && next.Compare(m.floor) < 0 {
-				r.o.t.Errorf("%s: up to date at %s, when %s was acknowledged or shown", c.name, next, m.floor)
+			if upToDate && m.same(c) && m.exists && next.Compare(m.acked) < 0 {
+				r.o.t.Errorf("%s: up to date at %s, when %s was acknowledged", c.name, next, m.acked)
 			}
 			from = next
 		})

@@ -85,7 +85,7 @@ func (w *writer) compose(c *channel) *write {
 	}
 	switch w.random.IntN(5) {
 	case 0:
-		p.ifMatch = w.o.mark(c).floor
+		p.ifMatch = w.o.mark(c).newest
 	case 1:
 		w.made++
 		p.key = fmt.Sprintf("key %d/%d", w.id, w.made)
@@ -165,8 +165,8 @@ func (w *writer) accepted(p *write, a *answer, m mark) {
 	}
 	n := uint64(len(p.records))
 	if !again {
-		if m.same(c) && (at.Compare(m.floor) <= 0 || m.closed) {
-			t.Errorf("%s: acknowledged at %s, when %s was shown and closed is %v", c.name, at, m.floor, m.closed)
+		if m.same(c) && (at.Compare(m.newest) <= 0 || m.closed) {
+			t.Errorf("%s: acknowledged at %s, when %s was shown and closed is %v", c.name, at, m.newest, m.closed)
 		}
 		if i := p.ifMatch; !i.IsZero() && at.Pos-i.Pos != n {
 			t.Errorf("%s: with If-Match %s, %d records are acknowledged at %s", c.name, i, n, at)
@@ -174,6 +174,9 @@ func (w *writer) accepted(p *write, a *answer, m mark) {
 	}
 	w.o.saw(c, twohop.Offset{Epoch: at.Epoch, Pos: at.Pos - n}, at, p.records)
 	p.acked, p.at, p.since = true, at, m
+	if at.Compare(c.acked) > 0 {
+		c.acked = at
+	}
 	if w.pending[c.name] == p {
 		delete(w.pending, c.name)
 		if p.producer != nil {
