@@ -193,13 +193,16 @@ func (p *Loop) wait(ms int) int {
 	return int(n) //nolint:gosec // at most len(p.events)
 }
 
-// collect takes what was posted.
+// collect takes what was posted. It goes before what is under way: an answer is
+// short, and a fan-out is long.
 func (p *Loop) collect() {
 	p.mu.Lock()
 	got := p.posted
 	p.posted = p.spare[:0]
 	p.mu.Unlock()
 	p.turns = append(p.turns, got...)
+	copy(p.turns[len(got):], p.turns)
+	copy(p.turns, got)
 	clear(got)
 	p.spare = got
 }
