@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -79,7 +80,7 @@ func TestBench(t *testing.T) {
 	} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
-			r := benchResult(t, scenario, "--readers", "20", "--channels", "5", "--duration", "200ms", "--missed", "30", "--transport", "sse,long-poll,poll")
+			r := benchResult(t, scenario, "--readers", "20", "--channels", "5", "--duration", "100ms", "--missed", "30", "--transport", "sse,long-poll,poll")
 			if len(r.Figures) != figures {
 				t.Errorf("%d figures, want %d", len(r.Figures), figures)
 			}
@@ -193,7 +194,7 @@ func TestBenchNotices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			proxy := tamperingProxy(t, c.tamper)
+			proxy := benchProxy(t, func(*http.Request) {}, c.tamper)
 			stdout, stderr, code := runBench(t, "resume", "--server", proxy, "--transport", "poll", "--readers", "1", "--missed", "30", "--duration", "200ms")
 			if c.want == "" {
 				if code != 0 || !strings.Contains(stdout, "No record was lost") {
@@ -209,15 +210,19 @@ func TestBenchNotices(t *testing.T) {
 	}
 }
 
-// tamperingProxy stands before a server and changes pages of many records.
-func tamperingProxy(t *testing.T, tamper func([]json.RawMessage) []json.RawMessage) string {
+// benchProxy stands before a server, sees requests, and changes pages of many
+// records.
+func benchProxy(t *testing.T, see func(*http.Request), tamper func([]json.RawMessage) []json.RawMessage) string {
 	t.Helper()
 	address := startServer(t)
 	to := &url.URL{Scheme: "http", Host: address}
 	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			see(r.In)
+			r.SetURL(to)
+		},
 		ModifyResponse: func(resp *http.Response) error {
-			if resp.Request.Method != http.MethodGet || resp.StatusCode != http.StatusOK {
+			if resp.Request.Method != http.MethodGet || resp.Header.Get("Content-Type") != "application/json" {
 				return nil
 			}
 			body, err := io.ReadAll(resp.Body)
@@ -275,34 +280,35 @@ func TestBenchEndsEarly(t *testing.T) {
 		return // it knows no signals
 	}
 	t.Parallel()
-	cmd := twohopCmd(t, "bench", "publish", "poll", "--readers", "5", "--duration", "1h", "-o", "json")
-	var stdout bytes.Buffer
-	cmd.Stdout = &stdout
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	published := make(chan struct{})
+	var once sync.Once
+	proxy := benchProxy(t, func(r *http.Request) {
+		if r.Method == http.MethodPost {
+			once.Do(func() { close(published) })
+		}
+	}, slices.Clip[[]json.RawMessage])
+	cmd := twohopCmd(t, "bench", "fanout", "poll", "--server", proxy, "--readers", "5", "--rate", "100", "--duration", "1h", "-o", "json")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	seen := make([]byte, 0, 1024)
-	for !bytes.Contains(seen, []byte("nobody reads")) && len(seen) < cap(seen) {
-		n, err := stderr.Read(seen[len(seen):cap(seen)])
-		if seen = seen[:len(seen)+n]; err != nil {
-			t.Fatalf("it ended by itself: %s", seen)
-		}
+	select {
+	case <-published:
+	case <-t.Context().Done():
+		t.Fatal("nothing is published")
 	}
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(io.Discard, stderr); err != nil {
-		t.Fatal(err)
-	}
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
-		t.Fatalf("exit code %d, %v; want %d", cmd.ProcessState.ExitCode(), err, exitInterrupted)
+		t.Fatalf("exit code %d, %v; want %d: %s", cmd.ProcessState.ExitCode(), err, exitInterrupted, &stderr)
 	}
 	var r bench.Result
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil || !r.Interrupted {
-		t.Errorf("printed %s, %v", &stdout, err)
+	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil || !r.Interrupted || len(r.Figures) != 1 {
+		t.Fatalf("printed %s, %v", &stdout, err)
+	}
+	if f := r.Figures[0]; !f.Interrupted || f.Deliveries != int64(f.Published)*5 || f.Published == 0 || f.Faults.Any() {
+		t.Errorf("the figure is %+v", f)
 	}
 }

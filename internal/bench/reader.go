@@ -67,8 +67,8 @@ type reader struct {
 	failed error // it gave up
 	tries  int   // connections in a row that brought nothing
 
-	response
-	scanner
+	response response
+	scanner  scanner
 	line     [64]byte // how the present line of an SSE response begins
 	lineLen  int
 	now      int64 // of the read that is being taken in
@@ -153,12 +153,12 @@ func (r *reader) answered() step {
 	if r.next != "" {
 		r.offset, r.safe = r.next, r.due
 	}
-	if g.again && r.status == 200 && r.due <= r.page[1] {
+	if g.again && r.response.status == 200 && r.due <= r.page[1] {
 		g.faults.Lost += int64(r.page[1] + 1 - r.due) //nolint:gosec // a count
 		g.faults.note("%s asked for records %d to %d and never got those from %d", r, r.page[0], r.page[1], r.due)
 	}
 	r.askAt = r.now
-	if g.transport == Poll && g.interval > 0 && (r.upToDate || r.status == 304) {
+	if g.transport == Poll && g.interval > 0 && (r.upToDate || r.response.status == 304) {
 		wait := int64(g.interval)
 		if !r.ready { // spread them
 			wait = rand.Int64N(wait) //nolint:gosec // no secret
@@ -180,8 +180,8 @@ func (r *reader) resumes() {
 
 // ended is at the end of the connection.
 func (r *reader) ended(now int64, err error) step {
-	if r.phase == untilClose {
-		r.now, r.phase = now, inHead
+	if r.response.phase == untilClose {
+		r.now, r.response.phase = now, inHead
 		r.answered()
 		return reopen
 	}

@@ -176,16 +176,14 @@ func align(b *strings.Builder, lines [][]string) {
 		}
 	}
 	for _, line := range lines {
-		text := ""
 		for i, cell := range line {
-			pad := strings.Repeat(" ", widths[i]-len([]rune(cell)))
+			width := widths[i]
 			if i == 0 {
-				text += "  " + cell + pad
-			} else {
-				text += "  " + pad + cell
+				width = -width // to the left
 			}
+			line[i] = fmt.Sprintf("  %*s", width, cell)
 		}
-		b.WriteString(strings.TrimRight(text, " ") + "\n")
+		b.WriteString(strings.TrimRight(strings.Join(line, ""), " ") + "\n")
 	}
 }
 

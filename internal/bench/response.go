@@ -86,9 +86,6 @@ func (r *response) feed(p []byte, m message) (rest []byte, done bool, err error)
 	return nil, false, nil
 }
 
-// idle reports whether no response is under way.
-func (r *response) idle() bool { return r.phase == inHead && len(r.head) == 0 }
-
 func (r *response) end() bool {
 	r.phase = inHead
 	return true
@@ -105,8 +102,8 @@ func (r *response) tooLong() error {
 // keeps them if the mark has not come yet.
 func (r *response) until(p, end []byte) (taken, after []byte, ok bool) {
 	if len(r.head) == 0 {
-		if i := bytes.Index(p, end); i >= 0 {
-			return p[:i], p[i+len(end):], true
+		if taken, after, ok = bytes.Cut(p, end); ok {
+			return taken, after, true
 		}
 	}
 	kept := len(r.head)

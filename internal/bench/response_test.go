@@ -10,7 +10,7 @@ import (
 type transcript struct{ strings.Builder }
 
 func (t *transcript) gotHead(status int, head []byte) {
-	fmt.Fprintf(t, "[%d %s]", status, header(head, "etag"))
+	_, _ = fmt.Fprintf(t, "[%d %s]", status, header(head, "etag"))
 }
 func (t *transcript) gotBody(piece []byte) { t.Write(piece) }
 

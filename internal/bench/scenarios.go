@@ -9,8 +9,10 @@ import (
 
 type runFunc = func(ctx context.Context, s *session) error
 
-// settling is left to the server between figures.
-const settling = 300 * time.Millisecond
+// settle leaves the server time to finish what it does, between figures.
+func (s *session) settle(ctx context.Context) error {
+	return rest(ctx, min(300*time.Millisecond, s.o.Duration/2))
+}
 
 func idleScenario() *scenario {
 	return &scenario{
@@ -56,7 +58,7 @@ func (s *session) idle(ctx context.Context, t Transport, n int) error {
 	if err := s.connect(ctx, readers); err != nil {
 		return err
 	}
-	if err := rest(ctx, settling); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return err
 	}
 	connected := s.meter.read().since(sp.from)
@@ -152,7 +154,7 @@ func (s *session) spread(ctx context.Context, name string, channels, n int, pace
 			return err
 		}
 		for _, p := range paces {
-			if err := rest(ctx, settling); err != nil {
+			if err := s.settle(ctx); err != nil {
 				return err
 			}
 			f := s.newFigure(name, fmt.Sprintf("%s, %s", t, p.name), "%s by %s on %s; records of %d bytes are published %s",
@@ -219,7 +221,7 @@ func publishScenario() *scenario {
 					lasts: s.o.Duration, records: s.o.mostRecords(s.o.Size),
 				})
 				s.target.remove(s.base, made) // the next figure may need the room
-				if err := firstOf(err, rest(ctx, settling)); err != nil {
+				if err := firstOf(err, s.settle(ctx)); err != nil {
 					return err
 				}
 			}
@@ -282,7 +284,7 @@ func (s *session) resume(ctx context.Context, t Transport) error {
 	s.driver.drop(readers)
 	away := &load{channels: made, size: s.o.Size, bulk: bulkOf(missed, s.o.Bulk), lasts: patience, records: missed}
 	done, err := away.run(ctx, s.target, s.clock)
-	if err := firstOf(err, ctx.Err(), rest(ctx, settling)); err != nil {
+	if err := firstOf(err, ctx.Err(), s.settle(ctx)); err != nil {
 		return err
 	}
 	early := g.faults // of the time before they left; begin forgets them

@@ -58,7 +58,7 @@ func (s *session) slow(ctx context.Context, t Transport) error {
 	if err := s.deliver(ctx, f, all, []*group{quick}, l); err != nil { // the others have small buffers
 		return err
 	}
-	if err := rest(ctx, settling); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return err
 	}
 

@@ -169,21 +169,30 @@ func (s *session) seat(g *group, n int, channels []*channel) []*reader {
 func (s *session) connect(ctx context.Context, readers []*reader) error {
 	s.driver.open(readers)
 	shown := s.clock.now()
+	ready, changed := 0, shown
 	err := await(ctx, s.driver, 2*time.Millisecond, func() bool {
-		ready := 0
+		before := ready
+		ready = 0
 		for _, r := range readers {
 			if r.ready || r.failed != nil {
 				ready++
 			}
 		}
-		if now := s.clock.now(); now-shown > int64(showEvery) {
+		now := s.clock.now()
+		if now-shown > int64(showEvery) {
 			shown = now
 			s.o.status("connecting: %d of %d readers", ready, len(readers))
 		}
-		return ready == len(readers)
+		if ready != before {
+			changed = now
+		}
+		return ready == len(readers) || now-changed > int64(patience)
 	})
 	if err != nil {
-		return fmt.Errorf("not all readers are connected: %w", err)
+		return err
+	}
+	if ready < len(readers) {
+		return fmt.Errorf("the server answered %d of %d readers, and in %s no more", ready, len(readers), patience)
 	}
 	refused, why := 0, error(nil)
 	s.driver.do(func() {

@@ -68,7 +68,9 @@ func (t *target) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = c.(*net.TCPConn).SetLinger(0) //nolint:errcheck,forcetypeassert // a wish; the system keeps nothing of it
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // a wish: the system keeps nothing of it
+	}
 	return c, nil
 }
 
