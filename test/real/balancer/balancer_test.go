@@ -1,0 +1,146 @@
+//go:build real
+
+package balancer_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+var inJSON = header{"Content-Type": "application/json"}
+
+// publish publishes a record as text that must be acknowledged.
+func publish(t *testing.T, url, record string) *answer {
+	t.Helper()
+	return mustSend(t, http.StatusNoContent, http.MethodPost, url, inJSON, record)
+}
+
+// TestAnswers looks at every kind of request through every balancer.
+func TestAnswers(t *testing.T) {
+	binary := build(t)
+	for _, of := range setups {
+		t.Run(of.name, func(t *testing.T) {
+			s := startServer(t, binary, settings+"long_poll: 1s\n")
+			p := startProxy(t, of, s)
+			url := func(channel string) string { return p.url + "/v1/stream/" + channel }
+			t.Run("SSE", func(t *testing.T) { testSSE(t, of, url("seats/sse")) })
+			t.Run("poll", func(t *testing.T) { testPoll(t, of, url("seats/poll")) })
+			t.Run("long poll", func(t *testing.T) { testLongPoll(t, s, url("seats/long-poll")) })
+			t.Run("publish", func(t *testing.T) { testPublish(t, of, url("seats/publish")) })
+		})
+	}
+}
+
+// testSSE wants each event before the next one is published: nothing holds back
+// what it has for more to come. The first comment comes well before any
+// heartbeat.
+func testSSE(t *testing.T, of setup, url string) {
+	first := publish(t, url, `{"n":-1}`).header.Get("Stream-Next-Offset")
+	live := openStream(t, url+"?offset=now&live=sse", nil)
+	if l, err := live.line(); !strings.HasPrefix(l, ":") {
+		t.Fatalf("the response begins with %q, %v", l, err)
+	}
+	headers := header{"Content-Type": "text/event-stream", "Cache-Control": "no-cache, no-transform", "Content-Encoding": "", "X-Accel-Buffering": "no"}
+	if of.hidesAccel {
+		headers["X-Accel-Buffering"] = ""
+	}
+	for name, want := range headers {
+		if got := live.header.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	for n := range 20 {
+		record := fmt.Sprintf(`{"n":%d}`, n)
+		publish(t, url, record)
+		if got := live.until("data:["); got != record+"]" {
+			t.Fatalf("%s came as [%s", record, got)
+		}
+	}
+
+	resumed := openStream(t, url+"?offset=-1&live=sse", header{"Last-Event-ID": first})
+	if got := resumed.until("data:["); !strings.HasPrefix(got, `{"n":0},{"n":1},`) {
+		t.Errorf("after Last-Event-ID comes [%s", got)
+	}
+}
+
+// testPoll asks twice for the same: the second answer is that nothing changed.
+func testPoll(t *testing.T, of setup, url string) {
+	publish(t, url, `{"text":"`+strings.Repeat("all the same ", 1000)+`"}`)
+	page := mustSend(t, http.StatusOK, http.MethodGet, url+"?offset=-1", header{"Accept-Encoding": "gzip"}, "")
+	if got := page.header.Get("Content-Encoding") == "gzip"; got != of.compresses {
+		t.Errorf("compressed: %v", got)
+	}
+	tag, next := page.header.Get("ETag"), page.header.Get("Stream-Next-Offset")
+	if tag == "" || next == "" || page.header.Get("Stream-Up-To-Date") != "true" {
+		t.Errorf("a page with %v", page.header)
+	}
+	again := header{"If-None-Match": tag}
+	same := mustSend(t, http.StatusNotModified, http.MethodGet, url+"?offset=-1", again, "")
+	if same.body != "" {
+		t.Errorf("304 with %q", same.body)
+	}
+	publish(t, url, `{}`)
+	mustSend(t, http.StatusOK, http.MethodGet, url+"?offset=-1", again, "")
+}
+
+// testLongPoll waits once in vain and once for a record.
+func testLongPoll(t *testing.T, s *server, url string) {
+	tail := publish(t, url, `{"n":0}`).header.Get("Stream-Next-Offset")
+	live := url + "?live=long-poll&offset=" + tail
+	if nothing := mustSend(t, http.StatusNoContent, http.MethodGet, live, nil, ""); nothing.header.Get("Stream-Next-Offset") != tail {
+		t.Errorf("204 with %v", nothing.header)
+	}
+	for n := range 5 {
+		answered := make(chan *answer, 1)
+		go func() {
+			defer close(answered)
+			a, err := send(t.Context(), http.MethodGet, live, nil, "")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answered <- a
+		}()
+		eventually(t, "the long poll to wait", func() bool {
+			metrics := mustSend(t, http.StatusOK, http.MethodGet, s.url+"/metrics", nil, "")
+			return strings.Contains(metrics.body, `twohop_readers{transport="long_poll"} 1`)
+		})
+		record := fmt.Sprintf(`{"n":%d}`, n+1)
+		publish(t, url, record)
+		a := <-answered
+		if a == nil || a.status != http.StatusOK || a.body != "["+record+"]" || a.header.Get("Stream-Cursor") == "" {
+			t.Fatalf("%s is answered with %+v", record, a)
+		}
+		live = url + "?live=long-poll&offset=" + a.header.Get("Stream-Next-Offset") + "&cursor=" + a.header.Get("Stream-Cursor")
+	}
+}
+
+// testPublish looks at acknowledgements, large bodies and pages of the same
+// origin.
+func testPublish(t *testing.T, of setup, url string) {
+	ack := publish(t, url, `{"n":0}`)
+	if ack.header.Get("Stream-Durability") != "disk" || ack.header.Get("Stream-Readers") != "0" || ack.header.Get("Stream-Next-Offset") == "" {
+		t.Errorf("acknowledged with %v", ack.header)
+	}
+	triple := header{"Content-Type": "application/json", "Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "0"}
+	mustSend(t, http.StatusOK, http.MethodPost, url, triple, `{"n":1}`)
+	repeated := mustSend(t, http.StatusNoContent, http.MethodPost, url, triple, `{"n":1}`)
+	if repeated.header.Get("Stream-Duplicate") != "true" || repeated.header.Get("Producer-Seq") != "0" {
+		t.Errorf("a repetition is acknowledged with %v", repeated.header)
+	}
+
+	want := http.StatusNoContent
+	if of.smallBody {
+		want = http.StatusRequestEntityTooLarge
+	}
+	mustSend(t, want, http.MethodPost, url, inJSON, `"`+strings.Repeat("x", 8<<20)+`"`)
+
+	want = http.StatusNoContent
+	if of.losesHost {
+		want = http.StatusForbidden
+	}
+	page := header{"Content-Type": "application/json", "Host": "live.example", "Origin": "http://live.example"}
+	mustSend(t, want, http.MethodPost, url, page, `{}`)
+}
