@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	crashSeeds = flag.Int("crash.seeds", 40, "how many seeds TestCrash tries")
+	crashSeeds = flag.Int("crash.seeds", 20, "how many seeds TestCrash tries")
 	crashSeed  = flag.Uint64("crash.seed", 1, "the first seed of TestCrash")
 )
 
