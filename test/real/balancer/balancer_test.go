@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"twohop/client"
 )
 
 var inJSON = header{"Content-Type": "application/json"}
@@ -26,6 +29,7 @@ func TestAnswers(t *testing.T) {
 			p := startProxy(t, of, s)
 			url := func(channel string) string { return p.url + "/v1/stream/" + channel }
 			t.Run("SSE", func(t *testing.T) { testSSE(t, of, url("seats/sse")) })
+			t.Run("auto", func(t *testing.T) { testAuto(t, p.url, "seats/sse") })
 			t.Run("poll", func(t *testing.T) { testPoll(t, of, url("seats/poll")) })
 			t.Run("long poll", func(t *testing.T) { testLongPoll(t, s, url("seats/long-poll")) })
 			t.Run("publish", func(t *testing.T) { testPublish(t, of, url("seats/publish")) })
@@ -51,17 +55,29 @@ func testSSE(t *testing.T, of setup, url string) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	for n := range 20 {
+	late := time.AfterFunc(patience, func() { t.Error("each event takes its time") }) // 0.2 s are enough to be noticed
+	for n := range 100 {
 		record := fmt.Sprintf(`{"n":%d}`, n)
 		publish(t, url, record)
 		if got := live.until("data:["); got != record+"]" {
 			t.Fatalf("%s came as [%s", record, got)
 		}
 	}
+	late.Stop()
 
 	resumed := openStream(t, url+"?offset=-1&live=sse", header{"Last-Event-ID": first})
 	if got := resumed.until("data:["); !strings.HasPrefix(got, `{"n":0},{"n":1},`) {
 		t.Errorf("after Last-Event-ID comes [%s", got)
+	}
+}
+
+// testAuto wants a client that chooses its transport to stay with SSE.
+func testAuto(t *testing.T, url, channel string) {
+	f := follow(t.Context(), t, url, channel, client.Auto)
+	publish(t, url+"/v1/stream/"+channel, `"last"`)
+	eventually(t, "the last record", func() bool { return strings.HasSuffix(f.text(), "\"last\"\n") })
+	if asked := f.asked(); asked["sse"] != 1 || asked["long-poll"] != 0 {
+		t.Errorf("the client asked %v", asked)
 	}
 }
 

@@ -21,7 +21,7 @@ const patience = 12 * time.Second
 
 // settings of the servers: a publish creates its channel.
 const settings = `
-log: {level: warn}
+log: {level: error}
 rules:
   - match: "text/*"
     create: on-publish
