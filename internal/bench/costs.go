@@ -16,7 +16,8 @@ type Costs struct {
 	Machine Machine   `json:"machine"`
 
 	RecordBytes int `json:"record_bytes"`
-	Readers     int `json:"readers"` // by which costs of delivery and memory were measured
+	Readers     int `json:"readers"`      // to whom was delivered
+	IdleReaders int `json:"idle_readers"` // who waited
 
 	Connect  map[Transport]float64      `json:"cpu_us_per_connect"`
 	Delivery map[Transport]DeliveryCost `json:"delivery"`
@@ -59,21 +60,33 @@ type PollCost struct {
 
 var errCostsUnknown = errors.New("what things cost can be measured only where the server's process is on this machine, and on Linux: leave --server out, or add --pid")
 
+// manyIdle is how many readers wait when their memory is measured: with few,
+// what the server's runtime keeps free makes more of a difference.
+const manyIdle = 10_000
+
 // Measure measures all costs. Its result has the figures that they are from.
 func (c *Costs) Measure(ctx context.Context, o Options) (*Result, error) {
-	o.Scenarios, o.Rate = []string{"idle", "fanout", "poll", "publish"}, nil
-	result, err := Run(ctx, o)
-	if err != nil || result.Interrupted {
-		return result, err
+	o.Rate = nil
+	waiting, publishing := o, o
+	if o.Readers == 0 {
+		waiting.Readers = max(1, min(manyIdle, openFiles()-spareFiles))
 	}
+	waiting.Scenarios = []string{"idle"}
+	o.Scenarios = []string{"fanout", "poll", "publish"}
+	runs := []Options{waiting, o}
 	if o.Server == "" { // the other engine differs in publishing only
-		o.Scenarios = []string{"publish"}
-		o.Engine = map[string]string{"disk": "memory"}[o.Engine]
-		if o.Engine == "" {
-			o.Engine = "disk"
+		publishing.Scenarios, publishing.Engine = []string{"publish"}, "disk"
+		if o.Engine == "disk" {
+			publishing.Engine = "memory"
 		}
+		runs = append(runs, publishing)
+	}
+	var result *Result
+	for _, o := range runs {
 		more, err := Run(ctx, o)
-		if more != nil {
+		if result == nil {
+			result = more
+		} else if more != nil {
 			result.Figures = append(result.Figures, more.Figures...)
 			result.Interrupted = more.Interrupted
 		}
@@ -115,6 +128,7 @@ func (c *Costs) idle(f *Figure) {
 	if f.Channels == 1 && f.Readers > 1 {
 		return
 	}
+	c.IdleReaders = f.Readers
 	c.Connect[f.Transport] = f.Server.PerConnect
 	c.Memory[f.Transport] = f.Server.PerReader
 	c.Idle[f.Transport] = f.Server.Idle * 1000 / float64(f.Readers)

@@ -72,6 +72,6 @@ func (ps plans) String() string {
 		about += p.about
 		most += p.most
 	}
-	return fmt.Sprintf("%s: %d figures, about %s, at most %s",
-		strings.Join(names, ", "), figures, about.Round(time.Second), most.Round(time.Second))
+	return fmt.Sprintf("%s: %s, about %s, at most %s",
+		strings.Join(names, ", "), count(figures, "figure"), about.Round(time.Second), most.Round(time.Second))
 }

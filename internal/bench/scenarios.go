@@ -47,6 +47,7 @@ func (s *session) idle(ctx context.Context, t Transport, n int) error {
 	}
 	f := s.newFigure("idle", fmt.Sprintf("%s, %s", t, where), "%s by %s on %s connect, then wait", count(s.o.Readers, "reader"), t, count(n, "channel"))
 	f.Transport, f.Readers, f.Channels, f.Connects = t, s.o.Readers, n, s.o.Readers
+	empty := s.memory() // a reader's own channel counts as the reader's
 	made, err := s.target.create(ctx, n)
 	defer func() { s.forget(made) }()
 	if err != nil {
@@ -55,6 +56,7 @@ func (s *session) idle(ctx context.Context, t Transport, n int) error {
 	g := &group{transport: t, budget: s.o.Budget, interval: s.o.interval()}
 	readers := s.seat(g, s.o.Readers, made)
 	sp := s.begin(g)
+	sp.memory = empty
 	if err := s.connect(ctx, readers); err != nil {
 		return err
 	}
