@@ -17,7 +17,7 @@ import (
 type benchCmd struct {
 	Scenarios []string `arg:"" optional:"" name:"scenario" help:"idle, fanout, channels, publish, resume, poll, slow, mixed. Without any, all of them."`
 
-	Server     string            `env:"TWOHOP_SERVER" placeholder:"URL" help:"The server. Without it one is started for the purpose, and ended."`
+	Server     string            `placeholder:"URL" help:"The server; $TWOHOP_SERVER is not looked at, so that nobody loads one by accident. Without it one is started for the purpose, and ended."`
 	PID        int               `name:"pid" placeholder:"PID" help:"The server's process, if it is on this machine: its CPU and memory are measured."`
 	Engine     string            `enum:"memory,disk" default:"memory" help:"Of a server that is started: memory or disk."`
 	Header     []string          `sep:"none" placeholder:"LINE" help:"A header for every request, such as \"Authorization: Bearer ...\". Can be repeated."`
