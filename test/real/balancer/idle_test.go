@@ -12,6 +12,14 @@ import (
 	"twohop/client"
 )
 
+// idle is a balancer's part of TestIdle.
+type idle struct {
+	name       string
+	stays, cut *stream
+	follower   *follower
+	followed   string // the address of its channel
+}
+
 // TestIdle gives balancers timeouts of 3 s. With a heartbeat of a second a
 // response on which nothing happens stays; with one of a minute it is cut, and
 // clients go on where they were.
@@ -19,43 +27,36 @@ func TestIdle(t *testing.T) {
 	binary := build(t)
 	lively := startServer(t, binary, settings+"sse: {heartbeat: 1s}\n")
 	silent := startServer(t, binary, settings+"sse: {heartbeat: 1m}\n")
-	type pair struct {
-		of        setup
-		stays     *stream
-		cut       *stream
-		follower  *follower
-		silentURL string
-	}
-	var pairs []pair
-	for _, of := range setups { // all wait at the same time
-		livelyURL := startProxy(t, of, lively, of.short...).url + "/v1/stream/seats/a"
-		behind := startProxy(t, of, silent, of.short...).url
-		p := pair{of: of, silentURL: behind + "/v1/stream/seats/a"}
+	var all []idle
+	for _, of := range setups { // they wait at the same time
+		through := func(s *server) *proxy { return startProxy(t, of, s, of.short...) }
+		toLively, toSilent := through(lively), through(silent)
 		channel := "seats/" + strings.ReplaceAll(of.name, " ", "-")
-		publish(t, livelyURL, `{}`)
-		publish(t, p.silentURL, `{}`)
-		publish(t, behind+"/v1/stream/"+channel, `"before"`)
-		p.stays = openStream(t, livelyURL+"?offset=now&live=sse", nil)
-		p.cut = openStream(t, p.silentURL+"?offset=now&live=sse", nil)
-		p.follower = follow(t.Context(), t, behind, channel, client.SSE)
-		p.silentURL = behind + "/v1/stream/" + channel
-		pairs = append(pairs, p)
+		i := idle{name: of.name, followed: toSilent.url + "/v1/stream/" + channel}
+		publish(t, toLively.url+"/v1/stream/"+channel, `{}`)
+		publish(t, i.followed, `"before"`)
+		i.stays = openStream(t, toLively.url+"/v1/stream/"+channel+"?offset=now&live=sse", nil)
+		i.cut = openStream(t, i.followed+"?offset=now&live=sse", nil)
+		i.follower = follow(t.Context(), t, toSilent.url, channel, client.SSE)
+		all = append(all, i)
 	}
-	for _, p := range pairs {
-		t.Run(p.of.name, func(t *testing.T) {
-			for range 1 + 8 { // the opening, and heartbeats for 8 s
-				p.stays.until(":")
-			}
-			if comments := readAll(t, p.cut); comments != 1 {
-				t.Errorf("%d comments came, also a heartbeat", comments)
-			}
-			eventually(t, "the follower to be cut off twice", func() bool { return p.follower.asked()["sse"] > 2 })
-			mustSend(t, http.StatusNoContent, http.MethodPost, p.silentURL, inJSON, `"after"`)
-			eventually(t, "the follower to go on", func() bool { return strings.HasSuffix(p.follower.text(), "\"after\"\n") })
-			if got := p.follower.text(); got != "\"before\"\n\"after\"\n" {
-				t.Errorf("the follower got %s", got)
-			}
-		})
+	for _, i := range all {
+		t.Run(i.name, func(t *testing.T) { testIdle(t, i) })
+	}
+}
+
+func testIdle(t *testing.T, i idle) {
+	for range 1 + 8 { // the opening, and heartbeats for 8 s
+		i.stays.until(t, ":")
+	}
+	if comments := readAll(t, i.cut); comments != 1 {
+		t.Errorf("%d comments came, also a heartbeat", comments)
+	}
+	eventually(t, "the follower to be cut off twice", func() bool { return i.follower.asked()["sse"] > 2 })
+	mustSend(t, http.StatusNoContent, http.MethodPost, i.followed, inJSON, `"after"`)
+	eventually(t, "the follower to go on", func() bool { return strings.HasSuffix(i.follower.text(), "\"after\"\n") })
+	if got := i.follower.text(); got != "\"before\"\n\"after\"\n" {
+		t.Errorf("the follower got %s", got)
 	}
 }
 

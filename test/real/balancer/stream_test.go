@@ -15,7 +15,6 @@ import (
 
 // stream is an SSE response under way.
 type stream struct {
-	t      *testing.T
 	header http.Header
 	lines  chan string // closed when the response has ended
 }
@@ -40,7 +39,7 @@ func openStream(t *testing.T, url string, hd header) *stream {
 		cancel()
 		t.Fatal(resp.Status)
 	}
-	s := &stream{t: t, header: resp.Header, lines: make(chan string, 1000)}
+	s := &stream{header: resp.Header, lines: make(chan string, 1000)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -77,12 +76,12 @@ func (s *stream) line() (string, error) {
 }
 
 // until reads on to the line with the prefix and returns what follows it.
-func (s *stream) until(prefix string) string {
-	s.t.Helper()
+func (s *stream) until(t *testing.T, prefix string) string {
+	t.Helper()
 	for {
 		l, err := s.line()
 		if err != nil {
-			s.t.Fatalf("waiting for %q: %v", prefix, err)
+			t.Fatalf("waiting for %q: %v", prefix, err)
 		}
 		if rest, ok := strings.CutPrefix(l, prefix); ok {
 			return rest
