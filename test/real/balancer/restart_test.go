@@ -85,6 +85,7 @@ func pour(ctx context.Context, t *testing.T, c *client.Client, channel, contentT
 		t.Fatal(err)
 	}
 	var interrupts sync.WaitGroup
+	defer interrupts.Wait()
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	var all strings.Builder
