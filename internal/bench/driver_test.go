@@ -94,7 +94,9 @@ func TestDriversGoOnAfterBreaks(t *testing.T) {
 				t.Errorf("%s stands at %s: %v", r, r.offset, r.failed)
 			}
 		}
-		if g.delivered != 60 || g.faults.Any() || g.reconnects < 40 {
+		// Each was cut off after its first record, and after its third, which
+		// nobody needs to have noticed yet.
+		if g.delivered != 60 || g.faults.Any() || g.reconnects < 20 || g.reconnects > 40 {
 			t.Errorf("%d deliveries, %d reconnects, %+v", g.delivered, g.reconnects, g.faults)
 		}
 	})
