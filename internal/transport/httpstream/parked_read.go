@@ -39,9 +39,11 @@ func (r *reader) get(b []byte) (stop bool) {
 	r.close = p.req.Close
 	ch := p.h.hub.Peek(name)
 	if ch == nil || a.lastID != "" || !a.q.simple(p.req.Query) {
-		return r.open(b, name, a)
+		r.open(b, name, a)
+	} else {
+		r.begin(b, ch, ch.Locate(a.q.from), &a)
 	}
-	return r.begin(b, ch, ch.Locate(a.q.from), &a)
+	return false
 }
 
 // channelName is the request's channel, if it is one that clients may read and
@@ -152,7 +154,7 @@ func (q *query) one(key, value string) (bit int, ok bool) {
 	return 0, false
 }
 
-// opened is a channel that was opened, or a page that was read, elsewhere.
+// opened is a channel that was opened elsewhere, and maybe a page that was read.
 type opened struct {
 	r     *reader
 	a     ask
@@ -163,30 +165,44 @@ type opened struct {
 	err   error
 }
 
-// open does elsewhere what may take time, and goes on in Turn.
-func (r *reader) open(b []byte, name string, a ask) bool {
-	n := len(b)
+// elsewhere begins work for the GET at the start of b that may take time; it is
+// posted back when it is done.
+func (r *reader) elsewhere(b []byte, a ask, work func(ctx context.Context, o *opened)) {
 	if i := bytes.Index(b, []byte("\r\n\r\n")); i >= 0 {
-		n = i + 4
+		b = b[:i+4]
 	}
-	o := &opened{r: r, a: a, bytes: append([]byte(nil), b[:n]...)}
-	raw := string(r.p.req.Query)
+	o := &opened{r: r, a: a, bytes: bytes.Clone(b)}
 	r.state = busy
 	r.c.SetDue(0)
-	h := r.p.h
 	go func() {
-		ctx := context.Background() //nolint:forbidigo // the engine bounds its own time
+		work(context.Background(), o) //nolint:forbidigo // the engine bounds its own time
+		r.p.loop.Post(o)
+	}()
+}
+
+// open opens a channel that is not live, or finds where a read begins.
+func (r *reader) open(b []byte, name string, a ask) {
+	h, raw := r.p.h, string(r.p.req.Query)
+	r.elsewhere(b, a, func(ctx context.Context, o *opened) {
 		if o.a.q, o.err = parseQuery(raw, a.lastID); o.err == nil {
 			if o.ch, o.err = h.hub.Open(ctx, name); o.err == nil {
 				o.at, o.err = h.locate(ctx, o.ch, &o.a.q)
 			}
 		}
-		r.p.loop.Post(o)
-	}()
-	return false
+	})
 }
 
-// Turn implements park.Task: the channel is open, or the request is refused.
+// fetch reads a page from the engine.
+func (r *reader) fetch(b []byte, ch *hub.Channel, at twohop.Offset, a ask) {
+	h, name := r.p.h, ch.Info().Name
+	r.elsewhere(b, a, func(ctx context.Context, o *opened) {
+		if o.ch, o.err = h.hub.Open(ctx, name); o.err == nil {
+			o.view, o.err = o.ch.Read(ctx, at)
+		}
+	})
+}
+
+// Turn implements park.Task: the request is answered, or refused.
 func (o *opened) Turn() bool {
 	r := o.r
 	if o.ch != nil {
@@ -196,74 +212,36 @@ func (o *opened) Turn() bool {
 		return false
 	}
 	r.state = idle
-	if o.err != nil {
+	switch {
+	case o.err != nil:
 		r.handOver(append(o.bytes, r.in...))
 		return false
+	case o.view != nil:
+		r.answer(o.ch, o.view, &o.a)
+	default:
+		r.begin(o.bytes, o.ch, o.at, &o.a)
 	}
-	if !r.begin(o.bytes, o.ch, o.at, &o.a) {
-		r.again()
-	}
+	r.again()
 	return false
 }
 
 // begin answers a GET of an open channel, or begins to.
-func (r *reader) begin(b []byte, ch *hub.Channel, at twohop.Offset, a *ask) (stop bool) {
+func (r *reader) begin(b []byte, ch *hub.Channel, at twohop.Offset, a *ask) {
 	if a.q.live == poll && a.q.atTail() {
 		if v, err := ch.ReadTail(); err == nil {
-			return r.answer(b, ch, v, a)
+			r.answer(ch, v, a)
+			return
 		}
 	}
-	v := ch.TryRead(at)
-	if v == nil {
-		return r.fetch(b, ch, at, *a)
+	if v := ch.TryRead(at); v != nil {
+		r.answer(ch, v, a)
+		return
 	}
-	return r.answer(b, ch, v, a)
-}
-
-// fetch reads a page from the engine, elsewhere.
-func (r *reader) fetch(b []byte, ch *hub.Channel, at twohop.Offset, a ask) bool {
-	o := &fetched{opened{r: r, a: a, bytes: append([]byte(nil), b...), at: at}}
-	if i := bytes.Index(o.bytes, []byte("\r\n\r\n")); i >= 0 {
-		o.bytes = o.bytes[:i+4]
-	}
-	r.state = busy
-	r.c.SetDue(0)
-	h, name := r.p.h, ch.Info().Name
-	go func() {
-		ctx := context.Background() //nolint:forbidigo // the engine bounds its own time
-		if o.ch, o.err = h.hub.Open(ctx, name); o.err == nil {
-			o.view, o.err = o.ch.Read(ctx, at)
-		}
-		r.p.loop.Post(o)
-	}()
-	return false
-}
-
-// fetched is an opened whose first page was read.
-type fetched struct{ opened }
-
-// Turn implements park.Task.
-func (o *fetched) Turn() bool {
-	r := o.r
-	if o.ch != nil {
-		defer o.ch.Close()
-	}
-	if !r.c.Open() {
-		return false
-	}
-	r.state = idle
-	if o.err != nil {
-		r.handOver(append(o.bytes, r.in...))
-		return false
-	}
-	if !r.answer(o.bytes, o.ch, o.view, &o.a) {
-		r.again()
-	}
-	return false
+	r.fetch(b, ch, at, *a)
 }
 
 // answer begins with a page.
-func (r *reader) answer(b []byte, ch *hub.Channel, v *hub.View, a *ask) (stop bool) {
+func (r *reader) answer(ch *hub.Channel, v *hub.View, a *ask) {
 	p := r.p
 	r.cors, r.budget = a.cors, 0
 	switch a.q.live {
@@ -292,7 +270,6 @@ func (r *reader) answer(b []byte, ch *hub.Channel, v *hub.View, a *ask) (stop bo
 	if p.draining && r.g != nil {
 		r.finish()
 	}
-	return false
 }
 
 // stream begins an SSE response.
