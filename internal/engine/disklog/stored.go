@@ -69,7 +69,11 @@ func decodeStored(key, value []byte) (stored, error) {
 	}
 	lens, total := d.b, uint64(0)
 	for range s.count - 1 {
-		total += d.uint()
+		n := d.uint()
+		if n > uint64(len(value)) { // so the sum cannot wrap
+			return s, errCorrupt
+		}
+		total += n
 	}
 	s.lens, s.data = lens[:len(lens)-len(d.b)], d.b
 	if total > uint64(len(s.data)) {
