@@ -102,38 +102,25 @@ func (p *Loop) Stop() {
 	<-p.done
 }
 
-type stopAccepting struct{ p *Loop }
-
-func (s stopAccepting) Turn() bool {
-	s.p.accept(never)
-	return false
-}
-
 // accepting is whether a loop takes connections.
 type accepting uint8
 
 const (
-	yes   accepting = iota
-	full            // not now: there are as many as there may be
-	never           // not any more
+	yes  accepting = iota
+	full           // not now: there are as many as there may be
 )
 
 // accept changes whether the loop takes connections.
 func (p *Loop) accept(a accepting) {
-	if p.accepts == a || p.accepts == never {
-		return
-	}
-	switch {
-	case a == yes:
+	switch a {
+	case p.accepts:
+	case yes:
 		_ = p.ctl(unix.EPOLL_CTL_ADD, p.listener.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
-	case p.accepts == yes:
+	case full:
 		_ = p.ctl(unix.EPOLL_CTL_DEL, p.listener.fd, 0)
 	}
 	p.accepts = a
 }
-
-// StopAccepting ends taking new connections.
-func (p *Loop) StopAccepting() { p.Post(stopAccepting{p}) }
 
 // Run serves until Stop.
 func (p *Loop) Run() {

@@ -219,19 +219,3 @@ func TestTurnsAndSocketsTakeTurns(t *testing.T) {
 		<-u.done
 	}
 }
-
-func TestStopAccepting(t *testing.T) {
-	_, p, dial := start(t, 0)
-	a := dial()
-	say(t, a, "a", "a")
-	p.StopAccepting()
-	say(t, a, "b", "b")
-	c := dial() // into the kernel's queue
-	if _, err := c.Write([]byte("c")); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.SetReadDeadline(time.Now().Add(2 * TickEvery))
-	if _, err := c.Read(make([]byte, 1)); err == nil {
-		t.Error("a new connection was served")
-	}
-}

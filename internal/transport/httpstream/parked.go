@@ -63,14 +63,6 @@ func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
 // Handover is the listener of the connections that loops do not serve.
 func (p *Parked) Handover() net.Listener { return p.over }
 
-// Conns is the number of connections on the loops.
-func (p *Parked) Conns() (n int) {
-	for _, l := range p.loops {
-		n += l.loop.Conns()
-	}
-	return n
-}
-
 // Close ends the loops and all connections on them.
 func (p *Parked) Close() (err error) {
 	p.once.Do(func() {
