@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	tests    = 338 // in the suite's version that package.json names
-	longPoll = time.Second
-	deadline = 5 * time.Minute // of one run of the suite, which takes half a minute
+	tests       = 338 // in the suite's version that package.json names
+	clientTests = 11  // in client.test.ts
+	longPoll    = time.Second
+	deadline    = 5 * time.Minute // of one run of the suite, which takes half a minute
 )
 
 func TestConformance(t *testing.T) {
@@ -35,7 +36,9 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			runSuite(t, serve(t, binary, config))
+			url := serve(t, binary, config)
+			runSuite(t, url, "conformance.test.ts", tests)
+			runSuite(t, url, "client.test.ts", clientTests)
 		})
 	}
 }
@@ -126,10 +129,10 @@ type report struct {
 	} `json:"testResults"`
 }
 
-func runSuite(t *testing.T, url string) {
+func runSuite(t *testing.T, url, file string, tests int) {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "report.json")
-	cmd := exec.CommandContext(t.Context(), "node", "node_modules/vitest/vitest.mjs", "run", "--reporter=json", "--outputFile="+out)
+	cmd := exec.CommandContext(t.Context(), "node", "node_modules/vitest/vitest.mjs", "run", "--reporter=json", "--outputFile="+out, file)
 	cmd.Env = append(os.Environ(), "TWOHOP_URL="+url, fmt.Sprintf("TWOHOP_LONG_POLL_MS=%d", longPoll.Milliseconds()))
 	stop := time.AfterFunc(deadline, func() { _ = cmd.Process.Kill() })
 	output, runErr := cmd.CombinedOutput()

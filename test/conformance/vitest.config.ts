@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
-    include: ["conformance.test.ts"],
+    include: ["*.test.ts"],
     testTimeout: 30_000,
   },
 })
