@@ -31,15 +31,16 @@ var importRules = []struct {
 	{"internal/engine/enginetest", []string{".", "internal/engine"}, "the suite knows the contract, not one engine"},
 	{"internal/engine/*", []string{".", "internal/engine"}, "one store each: never each other, never the hub"},
 	{"internal/hub", []string{".", "internal/engine"}, "knows the contract, not one engine"},
+	{"internal/budget", nil, "pure: what follows from a budget and from what things cost, without I/O"},
 	{"internal/park", []string{"."}, "connections that wait; what for is its user's business"},
 	{"internal/subscription", []string{".", "internal/wire"}, "an ordinary user of channels, through the few methods that it names"},
-	{"internal/transport/*", []string{".", "internal/hub", "internal/wire", "internal/park"}, "a transport is a way to spend a cursor: never another transport, never an engine"},
+	{"internal/transport/*", []string{".", "internal/hub", "internal/wire", "internal/park", "internal/budget"}, "a transport is a way to spend a cursor: never another transport, never an engine"},
 	{"internal/startpage", nil, "a page; it uses the server through the wire only"},
 	{"internal/config", []string{"."}, "what can be set, without what it is set on"},
-	{"internal/bench", nil, "sees the server from outside, with a client of its own that is cheaper than the public one"},
+	{"internal/bench", []string{"internal/budget"}, "sees the server from outside, measures the unit costs of plans, with a client of its own that is cheaper than the public one"},
 	{"client", []string{".", "internal/wire"}, "sees the server from outside; its users link nothing of the server"},
 	{"server", []string{"..."}, "wiring: the only package that knows every engine and transport"},
-	{"cmd/*", []string{".", "server", "client", "internal/config", "internal/bench"}, "commands put public packages to use"},
+	{"cmd/*", []string{".", "server", "client", "internal/config", "internal/bench", "internal/budget"}, "commands put public packages to use"},
 	{"test/crash", []string{".", "internal/engine", "internal/engine/disklog", "internal/hub", "internal/transport/httpstream"}, "all of a server but its sockets, on a disk that loses power"},
 	{"test/*", []string{".", "client", "server"}, "tests of the whole see it from outside"},
 }
@@ -60,7 +61,7 @@ var outsideRules = []struct {
 	allow    []string
 	why      string
 }{
-	{[]string{".", "client", "internal/wire", "internal/engine", "internal/hub"}, nil, "the standard library is enough, and users of the client link nothing else"},
+	{[]string{".", "client", "internal/wire", "internal/budget", "internal/engine", "internal/hub"}, nil, "the standard library is enough, and users of the client link nothing else"},
 	{[]string{"internal/engine/disklog"}, []string{"github.com/cockroachdb/pebble/v2"}, "the store"},
 	{[]string{"internal/config"}, []string{"go.yaml.in/yaml/v3"}, "the file"},
 }
