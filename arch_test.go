@@ -42,6 +42,7 @@ var importRules = []struct {
 	{"server", []string{"..."}, "wiring: the only package that knows every engine and transport"},
 	{"cmd/*", []string{".", "server", "client", "internal/config", "internal/bench", "internal/budget"}, "commands put public packages to use"},
 	{"test/crash", []string{".", "internal/engine", "internal/engine/disklog", "internal/hub", "internal/transport/httpstream"}, "all of a server but its sockets, on a disk that loses power"},
+	{"test/perf/table", nil, "figures to a page"},
 	{"test/*", []string{".", "client", "server"}, "tests of the whole see it from outside"},
 }
 
