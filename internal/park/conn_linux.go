@@ -1,6 +1,8 @@
 package park
 
 import (
+	"bytes"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -13,12 +15,13 @@ import (
 
 // Conn is a connection on a loop. It is used on the loop's goroutine only.
 type Conn struct {
-	loop  *Loop
-	State any    // the handler's
-	rest  []byte // what Write could not send yet; shared bytes, never written to
-	fd    int32
-	due   uint32 // tick; 0 is never
-	armed bool   // waits for EPOLLOUT
+	loop   *Loop
+	State  any     // the handler's
+	rest   *unsent // what could not be sent yet; shared bytes, never written to
+	fd     int32
+	due    uint32 // tick; 0 is never
+	queued int32  // 1 + its place among the loop's dirty ones; 0 if nothing is queued
+	armed  bool   // waits for EPOLLOUT
 }
 
 // SetDue makes Due be called for the connection once d has gone by; 0 is never.
@@ -32,12 +35,10 @@ func (c *Conn) SetDue(d time.Duration) {
 // Loop is the connection's loop.
 func (c *Conn) Loop() *Loop { return c.loop }
 
-// Blocked reports whether something is waiting to be sent: the peer, or the
-// path to it, is slower than what was written.
-func (c *Conn) Blocked() bool { return len(c.rest) > 0 }
-
 // Open reports whether the connection is on its loop still.
 func (c *Conn) Open() bool { return c.fd >= 0 }
+
+var errBlocked = errors.New("park: the connection is blocked")
 
 func eventsPointer(e *[512]unix.EpollEvent) uintptr { return uintptr(unsafe.Pointer(e)) }
 
@@ -55,24 +56,30 @@ func (c *Conn) Read() ([]byte, bool) {
 	return b[:n], true
 }
 
-// Write sends b as far as the socket takes it, and the rest when it takes more;
-// then Writable is called. b must not change afterwards. While the connection
-// is blocked, Write must not be called. On failure it closes the connection and
-// returns false.
+// Write sends b at once, after what is queued, as far as the socket takes it,
+// and the rest when it takes more; then Writable is called. b must not change
+// afterwards. On failure it closes the connection and returns false.
 func (c *Conn) Write(b []byte) bool {
-	n, _, e := syscall.RawSyscall(unix.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	switch {
-	case e == unix.EAGAIN || e == unix.EINTR:
-		n = 0
-	case e != 0:
-		c.Close()
+	case c.fd < 0:
 		return false
+	case c.rest != nil:
+		c.Queue(b)
+		return true
+	case c.queued > 0:
+		c.Queue(b)
+		return c.sendQueued()
 	}
-	if int(n) < len(b) { //nolint:gosec // at most len(b)
-		c.rest = b[n:]
-		c.arm(true)
+	one := append(c.loop.one[:0], b)
+	left, ok := c.push(one)
+	if ok && len(left) > 0 {
+		c.block(left)
 	}
-	return true
+	clear(one)
+	if !ok {
+		c.Close()
+	}
+	return ok
 }
 
 // WriteCopy is Write for bytes that will be overwritten.
@@ -80,8 +87,9 @@ func (c *Conn) WriteCopy(b []byte) bool {
 	if !c.Write(b) {
 		return false
 	}
-	if len(c.rest) > 0 {
-		c.rest = append([]byte(nil), c.rest...)
+	if c.rest != nil && len(b) > 0 { // of which the last piece is of b
+		last := &c.rest.pieces[len(c.rest.pieces)-1]
+		*last = bytes.Clone(*last)
 	}
 	return true
 }
@@ -100,20 +108,29 @@ func (c *Conn) arm(out bool) {
 
 // resume sends what is left. It returns false if the connection was closed.
 func (c *Conn) resume() bool {
-	b := c.rest
-	c.rest = nil
-	if len(b) > 0 && !c.Write(b) {
-		return false
+	if c.rest != nil {
+		left, ok := c.push(c.rest.pieces)
+		if !ok {
+			c.Close()
+			return false
+		}
+		if c.rest.pieces = left; len(left) > 0 {
+			return true
+		}
+		c.rest = nil
 	}
-	if len(c.rest) == 0 {
-		c.arm(false)
-		c.loop.handler.Writable(c)
-	}
+	c.arm(false)
+	c.loop.handler.Writable(c)
 	return c.fd >= 0
 }
 
-// Close closes the connection.
+// Close closes the connection, after what is queued, as far as the socket takes
+// it at once.
 func (c *Conn) Close() {
+	if c.queued > 0 {
+		q := &c.loop.dirty[c.queued-1]
+		_, _ = c.push(q.pieces)
+	}
 	if fd := c.remove(); fd >= 0 {
 		_ = unix.Close(fd)
 		c.loop.listener.leave()
@@ -129,6 +146,11 @@ func (c *Conn) remove() int {
 	c.fd = -1
 	c.rest = nil
 	p := c.loop
+	if c.queued > 0 {
+		q := &p.dirty[c.queued-1]
+		clear(q.pieces)
+		q.c, c.queued = nil, 0
+	}
 	p.conns[fd] = nil
 	p.n--
 	p.open.Add(-1)
@@ -136,8 +158,16 @@ func (c *Conn) remove() int {
 }
 
 // Detach takes the connection off the loop and makes a net.Conn of it, whose
-// first bytes are those given: what was read already.
+// first bytes are those given: what was read already. A connection that is
+// blocked is closed instead.
 func (c *Conn) Detach(read []byte) (net.Conn, error) {
+	if c.queued > 0 && !c.sendQueued() {
+		return nil, net.ErrClosed
+	}
+	if c.rest != nil {
+		c.Close()
+		return nil, errBlocked
+	}
 	fd := c.remove()
 	if fd < 0 {
 		return nil, net.ErrClosed

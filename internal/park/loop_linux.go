@@ -27,6 +27,10 @@ type Loop struct {
 	n       int
 	accepts accepting
 	turns   []Task // work that is not done yet
+	dirty   []queued
+	drained []*Conn // that were blocked by what was queued, and are no more
+	one     [1][]byte
+	vector  [maxVector]unix.Iovec
 	events  [512]unix.EpollEvent
 	scratch [64 << 10]byte
 	swept   int    // where the sweep for connections that are due stands
@@ -128,17 +132,20 @@ func (p *Loop) Run() {
 	for !p.stopping.Load() {
 		p.collect()
 		wait := 0
-		if len(p.turns) == 0 {
+		if len(p.turns)+len(p.drained) == 0 {
 			wait = p.sleep()
 		}
 		n := p.wait(wait)
 		p.sleeping.Store(false)
 		for i := range p.events[:n] {
 			p.serve(&p.events[i])
+			p.flushMany()
 		}
+		p.tellDrained()
 		p.collect()
 		p.takeTurns()
 		p.tick()
+		p.flush()
 	}
 	for _, c := range p.conns {
 		if c != nil {
@@ -203,6 +210,7 @@ func (p *Loop) takeTurns() {
 			turns[keep] = t
 			keep++
 		}
+		p.flushMany()
 	}
 	clear(turns[keep:])
 	p.turns = turns[:keep]
@@ -229,6 +237,7 @@ func (p *Loop) tick() {
 		if c := p.conns[p.swept]; c != nil && c.due != 0 && c.due <= p.now {
 			c.due = 0
 			p.handler.Due(c)
+			p.flushMany()
 		}
 		p.swept++
 	}

@@ -18,10 +18,17 @@ type echo struct {
 	opened int
 	closed int
 	wrote  int // times that Writable was called
+
+	onClosed func(c *Conn)
 }
 
 func (e *echo) Opened(*Conn) { e.count(&e.opened) }
-func (e *echo) Closed(*Conn) { e.count(&e.closed) }
+func (e *echo) Closed(c *Conn) {
+	e.count(&e.closed)
+	if e.onClosed != nil {
+		e.onClosed(c)
+	}
+}
 func (e *echo) Writable(*Conn) {
 	e.count(&e.wrote)
 }
@@ -59,7 +66,7 @@ func (e *echo) Readable(c *Conn) {
 }
 
 // start serves an echo and returns what dials it.
-func start(t *testing.T, limit int) (*echo, *Loop, func() net.Conn) {
+func start(t testing.TB, limit int) (*echo, *Loop, func() net.Conn) {
 	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -133,9 +133,7 @@ func (r *reader) visit(page *memo) {
 		}
 		r.at = v.Next
 		r.p.h.delivered(v)
-		if !r.c.Write(b) {
-			return
-		}
+		r.c.Queue(b)
 		if v.Closed {
 			r.finish()
 		} else if !v.UpToDate && !r.c.Blocked() {

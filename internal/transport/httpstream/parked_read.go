@@ -323,7 +323,7 @@ func (r *reader) heartbeat() {
 	}
 	r.c.SetDue(r.p.h.opts.Heartbeat)
 	if !r.c.Blocked() {
-		r.c.Write(heartbeatChunk)
+		r.c.Queue(heartbeatChunk)
 	}
 }
 
