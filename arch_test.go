@@ -27,6 +27,7 @@ var importRules = []struct {
 }{
 	{".", nil, "the words that everyone shares, and all that the client drags in"},
 	{"internal/wire", []string{"."}, "pure: records to bytes and back, fuzzed, without I/O"},
+	{"internal/wire/*", []string{".", "internal/wire"}, "as pure, with libraries that users of the client should not link"},
 	{"internal/engine", []string{"."}, "the contract of the engines and their shared rules, without I/O"},
 	{"internal/engine/enginetest", []string{".", "internal/engine"}, "the suite knows the contract, not one engine"},
 	{"internal/engine/*", []string{".", "internal/engine"}, "one store each: never each other, never the hub"},

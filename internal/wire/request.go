@@ -25,13 +25,15 @@ const (
 	Plain   Verdict = iota // understood wholly
 	Partial                // so far so good, but the end is missing
 	Unusual                // anything else, good or bad: for a full HTTP server to judge
+	Upgrade                // as Plain, but it asks for another protocol, and has no body
 )
 
 // ParseRequest reads the head of a request from the start of b and returns its
 // length. It accepts a strict part of RFC 9112: one line break form, no
 // folding, fields made of visible characters, a target that needs no
-// normalising, no transfer coding, no upgrade, no expectation. Everything else
-// is Unusual, never guessed at: whoever parses it next sees the same bytes.
+// normalising, no transfer coding, no expectation. Everything else is Unusual,
+// never guessed at: whoever parses it next sees the same bytes. A request with
+// the fields Upgrade and Connection: Upgrade is told apart from plain ones.
 func ParseRequest(b []byte, r *Request) (int, Verdict) {
 	r.N, r.ContentLength, r.Close = 0, 0, false
 	end := bytes.IndexByte(b, '\n')
@@ -41,7 +43,7 @@ func ParseRequest(b []byte, r *Request) (int, Verdict) {
 	if v := r.line(b[:end]); v != Plain {
 		return 0, v
 	}
-	host, lengths := 0, 0
+	host, lengths, upgrades, options := 0, 0, 0, 0
 	for pos := end + 1; ; {
 		end := bytes.IndexByte(b[pos:], '\n')
 		if end < 0 {
@@ -56,7 +58,13 @@ func ParseRequest(b []byte, r *Request) (int, Verdict) {
 			if host != 1 || lengths > 1 {
 				return 0, Unusual
 			}
-			return pos, Plain
+			switch {
+			case upgrades == 0 && options == 0:
+				return pos, Plain
+			case upgrades == 1 && options == 1 && r.ContentLength == 0 && !r.Close:
+				return pos, Upgrade
+			}
+			return 0, Unusual
 		}
 		if r.N == maxFields {
 			return 0, Unusual
@@ -77,9 +85,13 @@ func ParseRequest(b []byte, r *Request) (int, Verdict) {
 		case fieldConnection:
 			if equalFold(f.Value, "close") {
 				r.Close = true
+			} else if equalFold(f.Value, "upgrade") || equalFold(f.Value, "keep-alive, upgrade") {
+				options++
 			} else if !equalFold(f.Value, "keep-alive") {
 				return 0, Unusual
 			}
+		case fieldUpgrade:
+			upgrades++
 		case fieldHard:
 			return 0, Unusual
 		case fieldOther:
@@ -177,6 +189,7 @@ const (
 	fieldHost
 	fieldLength
 	fieldConnection
+	fieldUpgrade
 	fieldHard // changes how the message is read or answered
 )
 
@@ -195,7 +208,10 @@ func (f *Field) kind() fieldKind {
 			return fieldHard
 		}
 	case 7:
-		if equalFold(f.Name, "upgrade") || equalFold(f.Name, "trailer") {
+		if equalFold(f.Name, "upgrade") {
+			return fieldUpgrade
+		}
+		if equalFold(f.Name, "trailer") {
 			return fieldHard
 		}
 	case 10:
