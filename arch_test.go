@@ -35,7 +35,7 @@ var importRules = []struct {
 	{"internal/budget", nil, "pure: what follows from a budget and from what things cost, without I/O"},
 	{"internal/park", []string{"."}, "connections that wait; what for is its user's business"},
 	{"internal/subscription", []string{".", "internal/wire"}, "an ordinary user of channels, through the few methods that it names"},
-	{"internal/transport/*", []string{".", "internal/hub", "internal/wire", "internal/park", "internal/budget"}, "a transport is a way to spend a cursor: never another transport, never an engine"},
+	{"internal/transport/*", []string{".", "internal/hub", "internal/wire", "internal/wire/*", "internal/park", "internal/budget"}, "a transport is a way to spend a cursor: never another transport, never an engine"},
 	{"internal/startpage", nil, "a page; it uses the server through the wire only"},
 	{"internal/config", []string{"."}, "what can be set, without what it is set on"},
 	{"internal/bench", []string{"internal/budget"}, "sees the server from outside, measures the unit costs of plans, with a client of its own that is cheaper than the public one"},
