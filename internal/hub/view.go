@@ -22,6 +22,7 @@ const framings = 9
 type FrameKey struct {
 	Token  uint64 // the cache token in it
 	Second int64  // the date in it
+	Budget int64  // the budget that it repeats
 }
 
 type frame struct {

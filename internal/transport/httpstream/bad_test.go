@@ -139,7 +139,7 @@ func TestBadParameters(t *testing.T) {
 			"offset=-1&encoding=base64&encoding=base64":  "invalid_parameter",
 			"offset=-1&budget=":                          "invalid_parameter",
 			"offset=-1&budget=-1s":                       "invalid_parameter",
-			"offset=-1&budget=61s":                       "invalid_parameter",
+			"offset=-1&budget=5m1s":                      "invalid_parameter",
 			"offset=-1&budget=5":                         "invalid_parameter",
 			"offset=-1;x=1":                              "invalid_parameter",
 			"offset=%zz":                                 "invalid_parameter",

@@ -22,6 +22,7 @@ func serveParked(t testing.TB, h *httpstream.Handler) endpoint {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: h}
+	srv.SetKeepAlivesEnabled(false) // what it was given it would keep, and the loops would not see the next requests
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"twohop"
+	"twohop/internal/budget"
 	"twohop/internal/wire"
 )
 
@@ -33,9 +34,9 @@ type query struct {
 	since    *time.Time // since
 	token    uint64     // cursor
 	hasToken bool
-	base64   bool          // encoding=base64
-	byHeader bool          // Last-Event-ID says where the read begins
-	budget   time.Duration // how late a live read may be
+	base64   bool // encoding=base64
+	byHeader bool // Last-Event-ID says where the read begins
+	budget   tolerance
 }
 
 // atTail reports whether only what comes from now on is asked for.
@@ -112,21 +113,10 @@ func parseQuery(raw, lastEventID string) (q query, err error) {
 		return q, err
 	} else if has {
 		if q.budget, err = parseBudget(s); err != nil {
-			return q, badParameter("budget", s, "a duration from 0s to 10s, for example 250ms")
+			return q, badParameter("budget", s, budget.Form)
 		}
 	}
 	return q, q.position(lastEventID, v)
-}
-
-// maxBudget stays below the time between heartbeats, which wait for it.
-const maxBudget = 10 * time.Second
-
-func parseBudget(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if err == nil && (d < 0 || d > maxBudget) {
-		err = strconv.ErrRange
-	}
-	return d, err
 }
 
 // position reads where the read begins.

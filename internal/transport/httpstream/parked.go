@@ -117,7 +117,7 @@ type reader struct {
 	in     []byte        // bytes that arrived and are not served yet
 	pubs   []*publish    // whose answers are due, in order
 	cors   string        // of a long poll: header lines for a page of another origin
-	budget time.Duration // of a long poll
+	budget tolerance     // of a poll or long poll
 	ix     int32         // in g.readers, while waiting
 	ends   uint32        // of SSE: when it has had its age, in seconds since the process began
 	state  state
@@ -354,7 +354,7 @@ func (d drainTask) Turn() bool {
 	d.p.draining = true
 	for _, g := range d.p.groups {
 		for len(g.readers) > 0 {
-			g.readers[len(g.readers)-1].finish()
+			g.readers[len(g.readers)-1].conclude()
 		}
 	}
 	return false

@@ -146,7 +146,7 @@ func (r *reader) visit(page *memo) {
 // if it had to be cut off.
 func (r *reader) wait(ch *hub.Channel, at twohop.Offset, q *query) bool {
 	p := r.p
-	key := groupKey{ch, q.budget}
+	key := groupKey{ch, q.budget.time()}
 	g := p.groups[key]
 	if g == nil {
 		if !p.h.hub.Adopt(ch) {

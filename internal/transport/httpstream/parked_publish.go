@@ -32,7 +32,7 @@ func (r *reader) post(body, b []byte) bool {
 	p := r.p
 	name, ok := p.channelName()
 	var a ask
-	if !ok || len(p.req.Query) > 0 || !p.fields(&a) {
+	if !ok || len(p.req.Query) > 0 || int64(len(body)) > p.h.opts.BodyBytes || !p.fields(&a) {
 		r.handOver(b)
 		return false
 	}

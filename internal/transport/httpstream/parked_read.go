@@ -243,13 +243,13 @@ func (r *reader) begin(b []byte, ch *hub.Channel, at twohop.Offset, a *ask) {
 // answer begins with a page.
 func (r *reader) answer(ch *hub.Channel, v *hub.View, a *ask) {
 	p := r.p
-	r.cors, r.budget = a.cors, 0
+	r.cors, r.budget = a.cors, a.q.budget
 	switch a.q.live {
 	case sse:
 		r.stream(ch, v, a)
 	case longPoll:
 		r.token = wire.NextCacheToken(time.Now(), a.q.token, a.q.hasToken)
-		r.now, r.budget = !a.q.cacheable(), a.q.budget
+		r.now = !a.q.cacheable()
 		switch {
 		case len(v.Data) > 0:
 			r.page(ch.Info(), v, longPollPage, a.match)
@@ -278,13 +278,13 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 	info := ch.Info()
 	r.enc, r.json = a.q.encoding(info.ContentType), info.JSON()
 	head := append(p.out[:0], "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n"+
-		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n"...)
+		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"...)
 	if r.enc == wire.EncodeBase64 {
 		head = append(head, "Stream-SSE-Data-Encoding: base64\r\n"...)
 	}
-	head = append(p.common(head), budgetLine(a.q.budget)+a.cors...)
+	head = append(p.common(head), a.q.budget.lines()+a.cors...)
 	head = append(head, "\r\n"...)
-	head = wire.AppendChunk(head, func(dst []byte) []byte { return wire.SSEOpen(dst, p.h.opts.Retry) })
+	head = wire.AppendChunk(head, func(dst []byte) []byte { return a.q.budget.appendEvent(wire.SSEOpen(dst, p.h.opts.Retry)) })
 	token := wire.NextCacheToken(time.Now(), a.q.token, a.q.hasToken)
 	if len(v.Data) == 0 {
 		head = r.appendFrame(head, v, token) // not worth keeping
@@ -318,7 +318,7 @@ func seconds(d time.Duration) uint32 { return uint32((time.Since(began) + d) / t
 // heartbeat keeps an SSE response alive, or ends it at its age.
 func (r *reader) heartbeat() {
 	if seconds(0) >= r.ends {
-		r.finish()
+		r.conclude()
 		return
 	}
 	r.c.SetDue(r.p.h.opts.Heartbeat)
@@ -328,6 +328,17 @@ func (r *reader) heartbeat() {
 }
 
 var heartbeatChunk = wire.AppendChunk(nil, func(dst []byte) []byte { return append(dst, wire.SSEHeartbeat...) })
+
+// conclude ends a live response cleanly, with what waits for its budget to be
+// spent.
+func (r *reader) conclude() {
+	if r.live == sse && r.state == waiting {
+		r.catchUp()
+	}
+	if r.g != nil {
+		r.finish()
+	}
+}
 
 // finish ends a live response cleanly.
 func (r *reader) finish() {
@@ -373,13 +384,13 @@ func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) 
 		framing = notModified
 	}
 	encode := func(dst []byte) []byte {
-		return p.pageBytes(dst, &info, v, framing, r.token, r.now, budgetLine(r.budget)+r.cors)
+		return p.pageBytes(dst, &info, v, framing, r.token, r.now, r.budget.lines()+r.cors)
 	}
 	var b []byte
-	if r.cors != "" || r.now || r.budget > 0 {
+	if r.cors != "" || r.now {
 		b = encode(nil)
 	} else {
-		b = v.Frame(framing, hub.FrameKey{Token: r.token, Second: p.today()}, encode)
+		b = v.Frame(framing, hub.FrameKey{Token: r.token, Second: p.today(), Budget: int64(r.budget)}, encode)
 	}
 	if framing == notModified {
 		p.h.opts.Answered(false, http.StatusNotModified, 0)
@@ -393,7 +404,7 @@ func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) 
 }
 
 // pageBytes makes the answer to a poll or long poll.
-func (p *parkedLoop) pageBytes(dst []byte, info *twohop.Info, v *hub.View, framing int, token uint64, now bool, cors string) []byte {
+func (p *parkedLoop) pageBytes(dst []byte, info *twohop.Info, v *hub.View, framing int, token uint64, now bool, more string) []byte {
 	if framing == notModified {
 		dst = append(dst, "HTTP/1.1 304 Not Modified\r\n"...)
 	} else {
@@ -412,7 +423,7 @@ func (p *parkedLoop) pageBytes(dst []byte, info *twohop.Info, v *hub.View, frami
 	if !now {
 		dst = append(append(append(dst, "ETag: "...), wire.ETag(v.From, v.Next, v.UpToDate, v.Closed)...), "\r\n"...)
 	}
-	dst = append(p.common(dst), cors...)
+	dst = append(p.common(dst), more...)
 	if framing == notModified {
 		return append(dst, "\r\n"...)
 	}
@@ -426,14 +437,6 @@ func (p *parkedLoop) pageBytes(dst []byte, info *twohop.Info, v *hub.View, frami
 		return wire.JSONArray(dst, v.Data)
 	}
 	return append(dst, v.Data...)
-}
-
-// budgetLine is the header line that tells the budget in force.
-func budgetLine(d time.Duration) string {
-	if d <= 0 {
-		return ""
-	}
-	return "Stream-Budget: " + d.String() + "\r\n"
 }
 
 // place appends the header lines that say where a page ends.
@@ -467,12 +470,17 @@ func (p *parkedLoop) common(dst []byte) []byte {
 	return append(dst, "\r\nX-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: cross-origin\r\nVary: Origin\r\nStream-Extensions: "+extensions+"\r\n"...)
 }
 
-// nothing ends a long poll that waits, with a 204.
+// nothing ends a long poll that waits, with a 204, or with what came but waits
+// for its budget to be spent.
 func (r *reader) nothing() {
+	if r.c.Blocked() {
+		r.c.Close()
+		return
+	}
 	ch := r.g.ch
 	v := ch.TryRead(r.at)
 	if v == nil || len(v.Data) > 0 {
-		r.g.Moved() // something came just now: its turn answers
+		r.visit(&memo{from: r.at, view: v})
 		return
 	}
 	r.leave()
@@ -484,7 +492,7 @@ func (r *reader) nothing() {
 func (r *reader) empty(info twohop.Info, v *hub.View) {
 	dst := append(r.p.out[:0], "HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n"...)
 	dst = r.p.place(dst, &info, v, r.token)
-	dst = append(r.p.common(dst), budgetLine(r.budget)+r.cors...)
+	dst = append(r.p.common(dst), r.budget.lines()+r.cors...)
 	if r.close {
 		dst = append(dst, "Connection: close\r\n"...)
 	}

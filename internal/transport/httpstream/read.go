@@ -61,6 +61,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, name string) erro
 	if err != nil {
 		return err
 	}
+	q.budget.set(w.Header())
 	switch q.live {
 	case longPoll:
 		return h.longPoll(w, r, ch, at, &q)
@@ -162,7 +163,6 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 	defer h.stats.LongPolls.Add(-1)
 	ch.AddReader(1)
 	defer ch.AddReader(-1)
-	setBudget(w.Header(), q)
 	timeout := time.NewTimer(h.opts.LongPoll)
 	defer timeout.Stop()
 	woken := make(chan struct{}, 1)
@@ -189,7 +189,7 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 		}
 		select {
 		case <-woken:
-			h.coalesce(r.Context(), q.budget)
+			over = !h.coalesce(r.Context(), q.budget.time(), timeout.C)
 			continue
 		case <-timeout.C:
 			over = true
@@ -204,25 +204,22 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 }
 
 // coalesce waits until the budget is spent, so that what comes in the meantime
-// goes out with what is there.
-func (h *Handler) coalesce(ctx context.Context, budget time.Duration) {
+// goes out with what is there. It returns false when the response has to end
+// before.
+func (h *Handler) coalesce(ctx context.Context, budget time.Duration, timeout <-chan time.Time) bool {
 	if budget <= 0 {
-		return
+		return true
 	}
 	t := time.NewTimer(budget)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-timeout:
 	case <-h.draining:
 	case <-ctx.Done():
 	}
-}
-
-// setBudget tells the budget in force.
-func setBudget(hd http.Header, q *query) {
-	if q.budget > 0 {
-		hd.Set("Stream-Budget", q.budget.String())
-	}
+	return false
 }
 
 func notify(c chan<- struct{}) {

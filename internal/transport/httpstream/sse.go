@@ -25,6 +25,7 @@ type stream struct {
 	at    twohop.Offset
 
 	behind bool // the last page was not the last of the channel
+	last   bool // the next page is the last of the response
 
 	woken  chan struct{}
 	waiter hub.Waiter
@@ -52,7 +53,6 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 	if s.enc == wire.EncodeBase64 {
 		hd.Set("Stream-SSE-Data-Encoding", "base64")
 	}
-	setBudget(hd, q)
 	w.WriteHeader(http.StatusOK)
 	ch.AddReader(1)
 	defer ch.AddReader(-1)
@@ -72,7 +72,7 @@ func asReset(err error) *twohop.Reset {
 // that stands for it, is at hand.
 func (s *stream) run(v *hub.View, reset *twohop.Reset) {
 	ctx := s.r.Context()
-	if s.write(wire.SSEOpen(nil, s.h.opts.Retry), true) != nil { // the first page or the reset follows
+	if s.write(s.q.budget.appendEvent(wire.SSEOpen(nil, s.h.opts.Retry)), true) != nil { // the first page or the reset follows
 		return
 	}
 	heartbeat := time.NewTimer(s.h.opts.Heartbeat)
@@ -140,40 +140,74 @@ func (s *stream) reset(r *twohop.Reset) bool {
 // returns false when the response has to end.
 func (s *stream) wait(ctx context.Context, heartbeat, age *time.Timer) bool {
 	for {
-		if s.ch.Stale() {
+		if s.last || s.ch.Stale() {
 			return false
 		}
 		select {
 		case <-s.h.draining:
-			return false
+			s.last = true
+			return true
 		case <-age.C:
-			return false
+			s.last = true
+			return true
 		default:
 		}
 		if !s.ch.Wait(&s.waiter, s.at) {
-			if !s.behind {
-				s.h.coalesce(ctx, s.q.budget)
-			}
-			return true
+			return s.behind || s.coalesce(ctx, heartbeat, age)
 		}
 		select {
 		case <-s.woken:
-			s.h.coalesce(ctx, s.q.budget)
-			return true
+			return s.coalesce(ctx, heartbeat, age)
 		case <-heartbeat.C:
-			heartbeat.Reset(s.h.opts.Heartbeat)
 			s.ch.Cancel(&s.waiter)
-			if s.write([]byte(wire.SSEHeartbeat), false) != nil {
+			if s.beat(heartbeat) != nil {
 				return false
 			}
 			continue
 		case <-age.C:
+			s.last = true
 		case <-s.h.draining:
+			s.last = true
 		case <-ctx.Done():
 		}
-		s.ch.Cancel(&s.waiter)
-		return false
+		s.ch.Cancel(&s.waiter) // or a wake is under way: one more look is taken
+		return s.last
 	}
+}
+
+// coalesce waits until the budget is spent, so that what comes in the meantime
+// goes out with what is there, which is the last page of a response that has to
+// end before. It returns false when there is nobody left to send it to.
+func (s *stream) coalesce(ctx context.Context, heartbeat, age *time.Timer) bool {
+	budget := s.q.budget.time()
+	if budget == 0 {
+		return true
+	}
+	t := time.NewTimer(budget)
+	defer t.Stop()
+	for !s.last {
+		select {
+		case <-t.C:
+			return true
+		case <-heartbeat.C:
+			if s.beat(heartbeat) != nil {
+				return false
+			}
+		case <-age.C:
+			s.last = true
+		case <-s.h.draining:
+			s.last = true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// beat says a heartbeat.
+func (s *stream) beat(next *time.Timer) error {
+	next.Reset(s.h.opts.Heartbeat)
+	return s.write([]byte(wire.SSEHeartbeat), false)
 }
 
 // write sends bytes now, or with the next ones if more follow at once.
