@@ -34,7 +34,7 @@ func Deflate(dst, text []byte) (out []byte, ok bool) {
 		return dst, false
 	}
 	to := appender{dst}
-	w := writers.Get().(*flate.Writer) //nolint:errcheck,forcetypeassert // nothing else is in the pool
+	w := writers.Get().(*flate.Writer)
 	w.Reset(&to)
 	_, err := w.Write(text)
 	if err == nil {
@@ -50,7 +50,7 @@ func Deflate(dst, text []byte) (out []byte, ok bool) {
 
 // AppendDeflated appends a text message, compressed if that makes it smaller.
 func AppendDeflated(dst, text []byte) []byte {
-	p := scratch.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is in the pool
+	p := scratch.Get().(*[]byte)
 	payload, ok := Deflate((*p)[:0], text)
 	if ok {
 		dst = append(AppendTextHeader(dst, len(payload), true), payload...)
@@ -90,7 +90,7 @@ var inflaters = sync.Pool{New: func() any {
 // Inflate decompresses the payload of a message, of which at most limit bytes
 // may come.
 func Inflate(payload []byte, limit int) ([]byte, error) {
-	f := inflaters.Get().(*inflater) //nolint:errcheck,forcetypeassert // nothing else is in the pool
+	f := inflaters.Get().(*inflater)
 	text, err := f.inflate(payload, limit)
 	f.in = input{}
 	inflaters.Put(f)
@@ -99,7 +99,7 @@ func Inflate(payload []byte, limit int) ([]byte, error) {
 
 func (f *inflater) inflate(payload []byte, limit int) ([]byte, error) {
 	f.in = input{b: payload}
-	if err := f.out.(flate.Resetter).Reset(&f.in, nil); err != nil { //nolint:forcetypeassert // flate says so
+	if err := f.out.(flate.Resetter).Reset(&f.in, nil); err != nil {
 		return nil, err
 	}
 	text := make([]byte, 0, min(limit, 4*len(payload)+64)+1)

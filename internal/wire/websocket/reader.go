@@ -163,8 +163,7 @@ func parseHeader(b []byte) (h ws.Header, n int, err error) {
 	return h, n + copy(h.Mask[:], b[n:n+4]), nil
 }
 
-// judge refuses a header that may not stand here. The first reserved bit is
-// taken off it by begin and whole.
+// judge refuses a header that may not stand here.
 func (r *Reader) judge(h *ws.Header, limit int) error {
 	state := ws.StateServerSide
 	have := int64(0)
@@ -285,10 +284,10 @@ func inflated(payload []byte, limit int) (Message, error) {
 }
 
 func control(op ws.OpCode, payload []byte) (Message, error) {
-	switch op {
-	case ws.OpPing:
+	if op == ws.OpPing {
 		return Message{Kind: Ping, Payload: payload}, nil
-	case ws.OpPong:
+	}
+	if op == ws.OpPong {
 		return Message{Kind: Pong, Payload: payload}, nil
 	}
 	m := Message{Kind: Close, Code: CodeNone}
