@@ -30,6 +30,32 @@ func (r Rules) For(channel string) Rule {
 	return Rule{}
 }
 
+// Spec is what a publish creates a channel with, in its content type where the
+// rule has none; nil if it does not.
+func (r Rules) Spec(channel, contentType string) *Spec {
+	rule := r.For(channel)
+	if !rule.Create {
+		return nil
+	}
+	s := &Spec{ContentType: contentType}
+	rule.Apply(s)
+	return s
+}
+
+// Apply fills in what the rule says.
+func (r *Rule) Apply(s *Spec) {
+	if r.ContentType != "" {
+		s.ContentType = r.ContentType
+	}
+	if s.ContentType == "" {
+		s.ContentType = "application/octet-stream"
+	}
+	if s.TTL == 0 && s.ExpiresAt.IsZero() && s.Fork == nil {
+		s.TTL = r.TTL
+	}
+	s.Sync, s.Retention = r.Sync, r.Retention
+}
+
 // Match reports whether a channel's name matches a glob: "*" and "?" match
 // within one segment, "[a-z]" one character, "**" any number of segments, also
 // none.

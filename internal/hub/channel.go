@@ -141,6 +141,9 @@ func (c *Channel) apply(e *engine.Event) {
 // Close ends one reader's use of the channel.
 func (c *Channel) Close() { c.hub.release(c) }
 
+// Name is the channel's name.
+func (c *Channel) Name() string { return c.name }
+
 // Info is what is known of the channel now.
 func (c *Channel) Info() twohop.Info {
 	c.mu.Lock()

@@ -62,6 +62,7 @@ type Hub struct {
 		live       map[string]*Channel
 	}
 	wakers  []*waker
+	awaited awaited
 	idle    atomic.Int64  // live channels without readers
 	closing sync.Mutex    // orders enter and Close
 	places  chan struct{} // a token for each read of the engine that is under way
@@ -273,6 +274,7 @@ func (h *Hub) sweep() {
 func (h *Hub) Event(_ int, e *engine.Event) {
 	if e.Kind == engine.Broken {
 		h.broken()
+		h.awaited.all()
 		if h.opts.Lost != nil {
 			h.opts.Lost()
 		}
@@ -280,6 +282,9 @@ func (h *Hub) Event(_ int, e *engine.Event) {
 	}
 	if e.Kind == engine.Appended && h.opts.Changed != nil {
 		h.opts.Changed(e.Channel, e.Tail)
+	}
+	if e.Kind == engine.Created {
+		h.awaited.came(e.Channel)
 	}
 	if c := h.lookup(e.Channel); c != nil {
 		h.tell(c, e)

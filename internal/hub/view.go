@@ -16,7 +16,12 @@ type View struct {
 	frames [framings]atomic.Pointer[frame]
 }
 
-const framings = 9
+// ManyFramings is the first framing of those that connections with many
+// channels use; the ones below are those of single channels.
+const (
+	ManyFramings = 9
+	framings     = ManyFramings + 4
+)
 
 // FrameKey is what a frame depends on besides its view.
 type FrameKey struct {

@@ -18,7 +18,7 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request, name string) er
 	rule := h.opts.Rules.For(name)
 	given := spec.ContentType
 	if spec.Fork == nil {
-		h.ruled(spec, &rule)
+		rule.Apply(spec)
 		if given != "" {
 			spec.ContentType = given
 		}

@@ -181,9 +181,7 @@ func (h *Handler) itemAppend(it *item) (*twohop.Append, error) {
 	if err := itemRecords(it, a); err != nil {
 		return nil, err
 	}
-	if rule := h.opts.Rules.For(it.Channel); rule.Create {
-		a.Create = h.ruled(&twohop.Spec{ContentType: a.ContentType}, &rule)
-	}
+	a.Create = h.opts.Rules.Spec(it.Channel, a.ContentType)
 	return a, nil
 }
 

@@ -142,9 +142,7 @@ func (h *Handler) newAppend(name, contentType string, hd http.Header, body []byt
 		return a, &twohop.Error{Code: twohop.CodeEmptyBody, Channel: name, Message: "the array is empty", Hint: "send at least one record"}
 	}
 	a.Data, a.Ends = recs.Data, recs.Ends
-	if rule := h.opts.Rules.For(name); rule.Create {
-		a.Create = h.ruled(&twohop.Spec{ContentType: a.ContentType}, &rule)
-	}
+	a.Create = h.opts.Rules.Spec(name, a.ContentType)
 	return a, nil
 }
 
@@ -198,21 +196,6 @@ func (h *Handler) mismatchOr(r *http.Request, a *twohop.Append, err error) error
 			Hint:    "send Content-Type: " + info.ContentType}
 	}
 	return err
-}
-
-// ruled fills in what a channel's rule says.
-func (h *Handler) ruled(spec *twohop.Spec, rule *twohop.Rule) *twohop.Spec {
-	if rule.ContentType != "" {
-		spec.ContentType = rule.ContentType
-	}
-	if spec.ContentType == "" {
-		spec.ContentType = "application/octet-stream"
-	}
-	if spec.TTL == 0 && spec.ExpiresAt.IsZero() && spec.Fork == nil {
-		spec.TTL = rule.TTL
-	}
-	spec.Sync, spec.Retention = rule.Sync, rule.Retention
-	return spec
 }
 
 // acknowledge sets the headers of a publish's answer.
