@@ -63,7 +63,6 @@ func (o *object) follows(to []Follow, one bool) ([]Follow, error) {
 // read takes one channel's members. Members of a wrong type are an error; wrong
 // values are the channel's.
 func (f *Follow) read(o *object) (err error) {
-	f.From.Kind = twohop.FromTail
 	has := false
 	if f.Channel, has, err = o.text(mChannel); err != nil {
 		return err
@@ -71,6 +70,12 @@ func (f *Follow) read(o *object) (err error) {
 	if !has {
 		f.Err = badFrame("an element of channels names no channel", `send {"channel":"a"}`)
 	}
+	return f.settings(o)
+}
+
+// settings takes the members beside the channel.
+func (f *Follow) settings(o *object) (err error) {
+	f.From.Kind = twohop.FromTail
 	if err = f.position(o); err != nil {
 		return err
 	}
