@@ -13,9 +13,10 @@ type chunk struct {
 }
 
 const (
-	chunkFrom  = 512 << 10 // bytes of a channel from which it has chunks
-	chunkShare = 8         // a new chunk is as large as this part of the channel
+	chunkFrom  = 64 << 10 // bytes of a channel from which it has chunks
+	chunkShare = 8        // a new chunk is as large as this part of the channel
 	chunkMost  = 8 << 20
+	chunkUnit  = 8 << 10
 	chunkStep  = 128 << 10 // bytes that are asked for at a time
 )
 
@@ -23,13 +24,13 @@ const (
 func (c *chunk) keep(data []byte, held int64) []byte {
 	n := len(data)
 	if cap(c.free) < n {
-		size := int(min(held/chunkShare, chunkMost)) &^ (1<<16 - 1)
+		size := int(min(held/chunkShare, chunkMost)) &^ (chunkUnit - 1)
 		if held < chunkFrom || n > size/4 {
 			return data
 		}
-		*c = chunk{free: make([]byte, 0, size), size: size}
+		*c = chunk{free: counted(make([]byte, 0, size)), size: size}
 	}
-	if c.ready < n {
+	if c.ready < n && c.size >= chunkStep {
 		ask := min(n+chunkStep, cap(c.free))
 		populate(c.free[c.ready:ask])
 		c.ready = ask
