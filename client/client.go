@@ -67,6 +67,7 @@ func (o *Options) setDefaults() {
 type Client struct {
 	base string // without a slash at the end
 	opts Options
+	path path
 }
 
 // New makes a client for the server at base, for example

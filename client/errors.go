@@ -61,6 +61,11 @@ const maxErrorBody = 64 << 10
 // of Durable Streams are looked at before the body, which only twohop sends.
 func refused(resp *http.Response, channel string) *failure {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // an error's text may be cut
+	return refusedAs(resp, body, channel)
+}
+
+// refusedAs is refused for a body that was read.
+func refusedAs(resp *http.Response, body []byte, channel string) *failure {
 	var told struct {
 		Code    twohop.Code `json:"code"`
 		Message string      `json:"message"`

@@ -17,8 +17,9 @@ type Event struct {
 	// records had is not on the wire.
 	Records [][]byte
 
+	Channel  string
 	JSON     bool   // Records are JSON texts
-	Next     string // the offset after this event: go on here, and nothing is lost or doubled
+	Offset   string // after this event: go on here, and nothing is lost or doubled
 	UpToDate bool   // there was nothing more just now
 	Closed   bool   // there will never be more; this is the last event
 
@@ -26,7 +27,7 @@ type Event struct {
 }
 
 // Reset says that the follower's offset could not be served, and that it goes
-// on elsewhere, at the event's Next.
+// on elsewhere, at the event's Offset.
 type Reset struct {
 	Reason      twohop.ResetReason
 	Start, Tail string // "" where the server did not say
@@ -72,23 +73,30 @@ func (f *resetFields) reset() *Reset {
 }
 
 // From says where a Follow begins. The zero value is the start.
-type From struct{ parameter, value string }
+type From struct {
+	parameter, value string
+	n                uint64 // of tail_records
+}
 
 // Start begins with the oldest record that is kept.
 func Start() From { return From{} }
 
 // Now begins with what comes after the server has answered for the first time.
-func Now() From { return From{"offset", "now"} }
+func Now() From { return From{parameter: "offset", value: "now"} }
 
-// At begins after an offset that an Event gave as Next, or an Ack as Offset.
-func At(offset string) From { return From{"offset", offset} }
+// At begins after an offset that an Event or an Ack gave.
+func At(offset string) From { return From{parameter: "offset", value: offset} }
 
 // Tail begins with the last n records. It is an extension of twohop's servers.
-func Tail(n uint64) From { return From{"tail_records", strconv.FormatUint(n, 10)} }
+func Tail(n uint64) From {
+	return From{parameter: "tail_records", value: strconv.FormatUint(n, 10), n: n}
+}
 
 // Since begins with the first record that was appended at or after t. It is an
 // extension of twohop's servers.
-func Since(t time.Time) From { return From{"since", t.UTC().Format(time.RFC3339Nano)} }
+func Since(t time.Time) From {
+	return From{parameter: "since", value: t.UTC().Format(time.RFC3339Nano)}
+}
 
 // set puts it into a query.
 func (f From) set(q url.Values) {
@@ -96,33 +104,4 @@ func (f From) set(q url.Values) {
 		f = At("-1")
 	}
 	q.Set(f.parameter, f.value)
-}
-
-// Transport is how a follower waits for news.
-type Transport uint8
-
-// The transports.
-const (
-	Auto     Transport = iota // SSE; long poll where something on the path holds SSE up
-	Poll                      // ask every PollInterval
-	LongPoll                  // ask, and be answered when there is something
-	SSE                       // one response that goes on
-)
-
-var transportNames = [...]string{"auto", "poll", "long-poll", "sse"}
-
-func (t Transport) String() string { return transportNames[t] }
-
-// MarshalText implements encoding.TextMarshaler.
-func (t Transport) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (t *Transport) UnmarshalText(b []byte) error {
-	for i, n := range transportNames {
-		if n == string(b) {
-			*t = Transport(i) //nolint:gosec // an index of a four-element array
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is not a transport: use auto, poll, long-poll or sse", b)
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"iter"
 	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"twohop"
@@ -16,7 +19,12 @@ type FollowOptions struct {
 	From      From
 	Transport Transport
 
-	// PollInterval is the time between polls that brought nothing new. 2 s.
+	// Budget is how late an update may be: the server collects within it, and
+	// advises what is cheapest, which Auto does. 0 is as soon as possible.
+	Budget time.Duration
+
+	// PollInterval is the time between polls that brought nothing new. What the
+	// server advises, else 2 s.
 	PollInterval time.Duration
 
 	// ContentType is the channel's media type, if the caller knows it: it saves
@@ -40,24 +48,49 @@ func (c *Client) Follow(ctx context.Context, channel string, o FollowOptions) it
 	return func(yield func(Event, error) bool) {
 		target, err := c.URL(channel)
 		if err != nil {
-			yield(Event{}, err)
+			yield(Event{Channel: channel}, err)
 			return
 		}
-		if o.PollInterval <= 0 {
-			o.PollInterval = 2 * time.Second
+		if o.Transport == WebSocket {
+			c.followOverSocket(ctx, channel, o, yield)
+			return
 		}
+		ctx, cancel := context.WithCancel(ctx)
 		f := &follower{
 			c: c, ctx: ctx, channel: channel, target: target, opts: o, yield: yield,
-			from: o.From, contentType: o.ContentType, transport: o.Transport, backoff: c.backoff(),
+			from: o.From, contentType: o.ContentType, backoff: c.backoff(),
 		}
-		if o.Transport == Auto {
-			f.transport = SSE
-		}
-		if err := f.run(); err != nil {
-			yield(Event{}, err)
+		err = f.run()
+		cancel()
+		f.climbing.Wait()
+		if err != nil {
+			yield(Event{Channel: channel}, err)
 		}
 	}
 }
+
+// followOverSocket is a Follow on a connection of its own that carries many.
+func (c *Client) followOverSocket(ctx context.Context, channel string, o FollowOptions, yield func(Event, error) bool) {
+	n := c.Connect(ctx, ConnOptions{Transport: WebSocket, OnRetry: func(_ string, err error, wait time.Duration) {
+		if o.OnRetry != nil {
+			o.OnRetry(err, wait)
+		}
+	}})
+	defer n.Close()
+	f, err := n.Follow(channel, ChannelOptions{From: o.From, Budget: o.Budget, Wait: o.Wait})
+	if err != nil {
+		yield(Event{Channel: channel}, err)
+		return
+	}
+	for e, err := range f.Events(ctx) {
+		if !yield(e, err) {
+			return
+		}
+	}
+}
+
+// defaultPollInterval is the time between polls where nobody says another.
+const defaultPollInterval = 2 * time.Second
 
 // follower is one Follow under way. It belongs to one goroutine.
 type follower struct {
@@ -75,10 +108,14 @@ type follower struct {
 	etag        string // of the last page, if it was empty
 	upToDate    bool
 
-	transport Transport // in use; never Auto
-	silentSSE int       // SSE responses in a row that brought no event
+	advice    Advice // the server's
+	served    bool   // a live read has been of use
+	silentSSE int    // SSE responses in a row that brought no event
 	backoff   backoff
 	told      bool // the caller knows that the channel is gone
+
+	climbing sync.WaitGroup // a look whether SSE gets through
+	looking  atomic.Bool    // that runs
 }
 
 // Both end the follower without an error.
@@ -91,7 +128,12 @@ var (
 func (f *follower) run() error {
 	for {
 		err := f.step()
-		if err != nil && err != errClosed && err != errStopped { //nolint:errorlint // both come bare
+		switch d, ok := errors.AsType[*drained](err); {
+		case ok:
+			err = f.pause(leaving(), d.delay)
+		case err == errLeft: //nolint:errorlint // comes bare
+			err = nil
+		case err != nil && err != errClosed && err != errStopped: //nolint:errorlint // both come bare
 			err = f.recover(asFailure(err))
 		}
 		switch {
@@ -105,20 +147,81 @@ func (f *follower) run() error {
 
 // step makes one request and takes what it brings.
 func (f *follower) step() error {
-	switch {
-	case f.ctx.Err() != nil:
-		return f.ctx.Err()
-	case f.contentType == "": // whether records are JSON, only a page says
+	if err := f.ctx.Err(); err != nil {
+		return err
+	}
+	if f.contentType == "" { // whether records are JSON, only a page says
 		return f.page(Poll)
-	case f.transport == SSE:
+	}
+	t := f.pick()
+	switch {
+	case t == SSE:
 		return f.stream()
-	case f.transport == Poll && f.upToDate:
-		d := f.opts.PollInterval
-		if err := sleep(f.ctx, d*9/10+rand.N(d/5+1)); err != nil { //nolint:gosec // jitter, not a secret
+	case t == Poll && f.upToDate:
+		if err := sleep(f.ctx, jittered(f.interval())); err != nil {
 			return err
 		}
 	}
-	return f.page(f.transport)
+	return f.page(t)
+}
+
+// pick is the transport to use now.
+func (f *follower) pick() Transport {
+	if f.opts.Transport != Auto {
+		return f.opts.Transport
+	}
+	want := f.want()
+	t := f.c.path.best(want, f.served)
+	if f.served = true; t < want && !f.looking.Swap(true) {
+		f.climbing.Go(func() {
+			f.c.path.climb(f.ctx, want, t, f.probe)
+			f.looking.Store(false)
+		})
+	}
+	return t
+}
+
+// want is what Auto would use if everything got through. A channel that is only
+// read gains nothing from a WebSocket.
+func (f *follower) want() Transport {
+	if t := f.advice.Transport; t != Auto {
+		return min(t, SSE)
+	}
+	return SSE
+}
+
+// interval is the time between polls.
+func (f *follower) interval() time.Duration {
+	switch {
+	case f.opts.PollInterval > 0:
+		return f.opts.PollInterval
+	case f.advice.Transport == Poll:
+		return f.advice.Interval
+	}
+	return defaultPollInterval
+}
+
+// jittered is a time give or take a tenth.
+func jittered(d time.Duration) time.Duration {
+	return d*9/10 + rand.N(d/5+1) //nolint:gosec // jitter, not a secret
+}
+
+// advised takes the server's advice, and reports whether another transport is
+// due than SSE, which is the one that goes on.
+func (f *follower) advised(a Advice) bool {
+	if a.Transport != Auto {
+		f.advice = a
+	}
+	return f.opts.Transport == Auto && f.want() < SSE
+}
+
+// probe looks whether SSE gets through.
+func (f *follower) probe(ctx context.Context, _ Transport) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.target+"?live=sse&offset=now", http.NoBody)
+	if err != nil {
+		return err
+	}
+	return f.c.probe(r)
 }
 
 // take gives the caller what one whole answer brought. next is the offset after
@@ -128,7 +231,7 @@ func (f *follower) take(records [][]byte, next string, upToDate, closed bool) er
 	f.next, f.from, f.upToDate = next, At(next), upToDate
 	f.told = false
 	if news && !f.yield(Event{
-		Records: records, JSON: twohop.IsJSON(f.contentType), Next: next, UpToDate: upToDate, Closed: closed,
+		Channel: f.channel, Records: records, JSON: twohop.IsJSON(f.contentType), Offset: next, UpToDate: upToDate, Closed: closed,
 	}, nil) {
 		return errStopped
 	}
@@ -148,7 +251,7 @@ func (f *follower) reset(r *Reset) error {
 	}
 	f.etag, f.upToDate = "", false
 	f.told = r.Reason == twohop.ResetDeleted
-	if !f.yield(Event{JSON: twohop.IsJSON(f.contentType), Next: f.next, Reset: r}, nil) {
+	if !f.yield(Event{Channel: f.channel, JSON: twohop.IsJSON(f.contentType), Offset: f.next, Reset: r}, nil) {
 		return errStopped
 	}
 	return nil

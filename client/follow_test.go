@@ -52,7 +52,7 @@ func TestFollowDeliversWhatIsThereAndWhatComes(t *testing.T) {
 					if err != nil || got != want {
 						t.Errorf("got %q, %v", got, err)
 					}
-					if last := events[len(events)-1]; !last.Closed || last.Next != offsetOf(8) {
+					if last := events[len(events)-1]; !last.Closed || last.Offset != offsetOf(8) {
 						t.Errorf("the last event is %+v", last)
 					}
 				})
@@ -244,8 +244,8 @@ func TestFollowGoesOnAfterAReset(t *testing.T) {
 				t.Errorf("%s: got %q, %v", reason, got, err)
 			}
 			wantReset := &Reset{Reason: twohop.ResetReason(reason), Start: offsetOf(1), Tail: offsetOf(3), Missed: 7}
-			if d := cmp.Diff(wantReset, events[0].Reset); d != "" || events[0].Next != next {
-				t.Errorf("%s: next %s, %s", reason, events[0].Next, d)
+			if d := cmp.Diff(wantReset, events[0].Reset); d != "" || events[0].Offset != next {
+				t.Errorf("%s: next %s, %s", reason, events[0].Offset, d)
 			}
 		})
 	}
@@ -272,7 +272,7 @@ func TestFollowTakesResetEvents(t *testing.T) {
 		if got != "124" || err != nil {
 			t.Errorf("got %q, %v", got, err)
 		}
-		if r := events[1].Reset; r == nil || r.Missed != 1 || events[1].Next != offsetOf(3) {
+		if r := events[1].Reset; r == nil || r.Missed != 1 || events[1].Offset != offsetOf(3) {
 			t.Errorf("the second event is %+v", events[1])
 		}
 	})

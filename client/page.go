@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"twohop"
@@ -15,6 +17,9 @@ import (
 func (f *follower) request(ctx context.Context, t Transport) (*http.Request, error) {
 	q := url.Values{}
 	f.from.set(q)
+	if f.opts.Budget > 0 {
+		q.Set("budget", budgetText(f.opts.Budget))
+	}
 	if t != Poll {
 		q.Set("live", t.String())
 		if f.cacheToken != "" && t == LongPoll {
@@ -36,7 +41,7 @@ func (f *follower) request(ctx context.Context, t Transport) (*http.Request, err
 		if f.etag != "" {
 			r.Header.Set("If-None-Match", f.etag)
 		}
-	case LongPoll, Auto:
+	case LongPoll, Auto, WebSocket:
 	}
 	return r, nil
 }
@@ -59,6 +64,7 @@ func (f *follower) page(t Transport) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	f.advised(headerAdvice(resp.Header))
 	var body []byte
 	switch resp.StatusCode {
 	case http.StatusOK:
@@ -120,16 +126,21 @@ func endedEarly() *failure {
 type watchdog struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	first   time.Duration // that the body's first byte may take
-	silence time.Duration // that any other may take
+	silence time.Duration // that a byte of the body may take
 	timer   *time.Timer
 	body    io.Reader
+
+	// proof is how long the body's first byte may take from when there is a
+	// connection, 0 for no longer than any other. While that time runs, running
+	// is true.
+	proof   time.Duration
+	running atomic.Bool
 }
 
 var errSilent = errors.New("nothing came for too long")
 
 func (c *Client) watch(ctx context.Context, silence time.Duration) *watchdog {
-	w := &watchdog{first: silence, silence: silence}
+	w := &watchdog{silence: silence}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	return w
 }
@@ -137,10 +148,19 @@ func (c *Client) watch(ctx context.Context, silence time.Duration) *watchdog {
 // do sends a request whose answer must begin within the time given.
 func (w *watchdog) do(c *Client, r *http.Request, headers time.Duration) (*http.Response, error) {
 	w.timer = time.AfterFunc(headers, func() { w.cancel(errSilent) })
+	if w.proof > 0 {
+		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+			w.running.Store(true)
+			w.timer.Reset(w.proof)
+		}}))
+	}
 	resp, err := c.do(r)
-	w.timer.Stop()
 	if err != nil {
+		w.timer.Stop()
 		return nil, w.failure(err)
+	}
+	if !w.running.Load() {
+		w.timer.Stop()
 	}
 	w.body = resp.Body
 	return resp, nil
@@ -149,13 +169,23 @@ func (w *watchdog) do(c *Client, r *http.Request, headers time.Duration) (*http.
 // Read reads the answer's body. The time that the caller takes between reads
 // does not count as silence.
 func (w *watchdog) Read(p []byte) (int, error) {
-	w.timer.Reset(w.first)
-	n, err := w.body.Read(p)
-	w.timer.Stop()
-	if n > 0 {
-		w.first = w.silence
+	if !w.running.Load() {
+		w.timer.Reset(w.silence)
 	}
+	n, err := w.body.Read(p)
+	if n > 0 || err != nil && context.Cause(w.ctx) == nil {
+		w.running.Store(false)
+	}
+	w.timer.Stop()
 	return n, err
+}
+
+// obstruction marks the failure of an answer that did not begin in time.
+func (w *watchdog) obstruction(err error) error {
+	if err != nil && w.running.Load() && context.Cause(w.ctx) == errSilent { //nolint:errorlint // set bare
+		return &obstructed{err}
+	}
+	return err
 }
 
 // readAll reads a whole body, and only a whole one.

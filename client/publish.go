@@ -42,6 +42,36 @@ type PublishOptions struct {
 // connection it is not known whether it took effect; a Publisher has no such
 // doubt.
 func (c *Client) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
+	h := o.header()
+	return c.trying(ctx, o.IdempotencyKey != "", func() (Ack, error) {
+		a, err := c.call(ctx, http.MethodPost, channel, h, data)
+		return ackOf(a.header), err
+	})
+}
+
+// trying publishes once, or until there is an answer.
+func (c *Client) trying(ctx context.Context, again bool, once func() (Ack, error)) (Ack, error) {
+	b := c.backoff()
+	for {
+		ack, err := once()
+		if err == nil {
+			return ack, nil
+		}
+		fail, ok := err.(*failure) //nolint:errorlint // call returns it bare
+		if !ok {
+			return Ack{}, err
+		}
+		if ctx.Err() != nil || !fail.retry || !again {
+			return Ack{}, final(ctx, fail)
+		}
+		if err := sleep(ctx, b.next(fail.retryAfter)); err != nil {
+			return Ack{}, err
+		}
+	}
+}
+
+// header is that of a request that publishes.
+func (o *PublishOptions) header() http.Header {
 	h := publishHeader(o.ContentType, o.Lines)
 	if o.IdempotencyKey != "" {
 		h.Set("Idempotency-Key", o.IdempotencyKey)
@@ -52,28 +82,15 @@ func (c *Client) Publish(ctx context.Context, channel string, data []byte, o Pub
 	if o.Close {
 		h.Set("Stream-Closed", "true")
 	}
-	b := c.backoff()
-	for {
-		a, err := c.call(ctx, http.MethodPost, channel, h, data)
-		if err == nil {
-			return ackOf(a.header), nil
-		}
-		fail, ok := err.(*failure) //nolint:errorlint // call returns it bare
-		if !ok {
-			return Ack{}, err
-		}
-		if ctx.Err() != nil || !fail.retry || o.IdempotencyKey == "" {
-			return Ack{}, final(ctx, fail)
-		}
-		if err := sleep(ctx, b.next(fail.retryAfter)); err != nil {
-			return Ack{}, err
-		}
-	}
+	return h
 }
+
+// defaultContentType is what bytes are that nobody says more of.
+const defaultContentType = "application/octet-stream"
 
 func publishHeader(contentType string, lines bool) http.Header {
 	if contentType == "" {
-		contentType = "application/octet-stream"
+		contentType = defaultContentType
 	}
 	h := http.Header{"Content-Type": {contentType}}
 	if lines {

@@ -11,53 +11,53 @@ import (
 	"twohop"
 )
 
-const (
-	// proofTime is how long Auto gives an SSE response to bring its first byte,
-	// which a server sends at once. What holds it up holds up all of it.
-	proofTime = 5 * time.Second
-
-	// maxSilentSSE is how many SSE responses in a row may bring no event before
-	// Auto takes long poll.
-	maxSilentSSE = 3
-)
+// maxSilentSSE is how many SSE responses in a row may bring no event before Auto
+// takes long poll.
+const maxSilentSSE = 3
 
 // stream reads one SSE response to its end.
 func (f *follower) stream() error {
-	proof := callTime
-	if f.opts.Transport == Auto {
-		proof = proofTime
-	}
 	dog := f.c.watch(f.ctx, f.c.opts.Silence)
-	dog.first = proof
 	defer dog.stop()
+	if f.opts.Transport == Auto {
+		dog.proof = proofTime
+	}
 	req, err := f.request(dog.ctx, SSE)
 	if err != nil {
 		return err
 	}
 	begun := time.Now()
-	resp, err := dog.do(f.c, req, proof)
+	resp, err := dog.do(f.c, req, callTime)
 	if err != nil {
-		return f.withoutSSE(err, errors.Is(err, errSilent))
+		return f.withoutSSE(dog.obstruction(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		fail := refused(resp, f.channel)
-		return f.withoutSSE(fail, noSSE(resp.StatusCode))
+		if noSSE(resp.StatusCode) {
+			return f.withoutSSE(&obstructed{fail})
+		}
+		return fail
 	}
 	if ct, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); ct != "text/event-stream" {
-		return f.withoutSSE(malformed("an SSE response of type %q", ct), true)
+		return f.withoutSSE(&obstructed{malformed("an SSE response of type %q", ct)})
+	}
+	if f.advised(headerAdvice(resp.Header)) {
+		return nil
 	}
 	s := &sseReader{f: f, dog: dog, isJSON: twohop.IsJSON(f.contentType), base64: resp.Header.Get("Stream-SSE-Data-Encoding") == "base64"}
 	s.parser = newSSEParser(dog, f.c.opts.MaxEventBytes)
 	err = s.run()
-	if s.controls == 0 && asEnd(err) {
-		f.silentSSE++
-		return f.withoutSSE(err, f.silentSSE >= maxSilentSSE || errors.Is(err, errSilent))
-	}
-	f.silentSSE = 0
 	if s.parser.retry > f.backoff.min {
 		f.backoff.min = min(s.parser.retry, f.backoff.max)
 	}
+	if s.controls == 0 && asEnd(err) {
+		if f.silentSSE++; f.silentSSE >= maxSilentSSE {
+			err = &obstructed{err}
+		}
+		return f.withoutSSE(dog.obstruction(err))
+	}
+	f.silentSSE = 0
 	if s.progress || time.Since(begun) >= shortAnswer {
 		f.backoff.reset()
 		if errors.Is(err, io.EOF) {
@@ -82,11 +82,11 @@ func noSSE(status int) bool {
 		status == http.StatusNotAcceptable || status == http.StatusNotImplemented
 }
 
-// withoutSSE makes Auto go on with long poll, if SSE is at fault.
-func (f *follower) withoutSSE(err error, fault bool) error {
-	if fault && f.opts.Transport == Auto && f.ctx.Err() == nil {
+// withoutSSE makes Auto go on with long poll, if SSE does not get through.
+func (f *follower) withoutSSE(err error) error {
+	if _, ok := errors.AsType[*obstructed](err); ok && f.opts.Transport == Auto && f.ctx.Err() == nil {
 		f.c.opts.Logger.DebugContext(f.ctx, "SSE does not get through, going on with long poll", "channel", f.channel, "error", err)
-		f.transport = LongPoll
+		f.c.path.block(SSE)
 		return nil
 	}
 	if errors.Is(err, io.EOF) {
@@ -130,6 +130,12 @@ func (s *sseReader) run() error {
 		case "reset":
 			s.controls++
 			err = s.reset(e.data)
+		case "advice":
+			if s.f.advised(eventAdvice(e.data)) {
+				return errLeft
+			}
+		case "drain":
+			err = drainOf(e.data)
 		}
 		if err != nil {
 			return err
@@ -189,4 +195,15 @@ func (s *sseReader) reset(b []byte) error {
 		return io.EOF // the new log may be of another type, which the next page tells
 	}
 	return nil
+}
+
+// drainOf reads the data of a drain event.
+func drainOf(b []byte) error {
+	var d struct {
+		Delay int64 `json:"delay"`
+	}
+	if err := json.Unmarshal(b, &d); err != nil {
+		return malformed("a drain event that is no JSON")
+	}
+	return &drained{milliseconds(d.Delay)}
 }

@@ -160,7 +160,7 @@ func (c *followCmd) print(a *app, out *followOutput, events *fan) error {
 		if err := out.write(f.channel, &f.event); err != nil {
 			return err
 		}
-		if err := c.saveOffset(f.event.Next); err != nil {
+		if err := c.saveOffset(f.event.Offset); err != nil {
 			return err
 		}
 		if f.event.Reset != nil && c.FailOnReset {

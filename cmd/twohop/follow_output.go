@@ -35,7 +35,7 @@ func newFollowOutput(w io.Writer, asJSON, prefix bool, records uint64) *followOu
 // write prints one event. errEnough says that it was the last.
 func (o *followOutput) write(channel string, e *client.Event) error {
 	if e.Reset != nil && o.json {
-		o.object(followObject{Channel: channel, Offset: e.Next, Reset: resetOf(e.Reset)})
+		o.object(followObject{Channel: channel, Offset: e.Offset, Reset: resetOf(e.Reset)})
 	}
 	records := e.Records
 	if !e.JSON && (o.json || o.prefix || o.counted) {
@@ -56,7 +56,7 @@ func (o *followOutput) write(channel string, e *client.Event) error {
 	for i, r := range records {
 		offset := ""
 		if i == all-1 {
-			offset = e.Next
+			offset = e.Offset
 		}
 		o.record(channel, r, e.JSON, offset)
 	}

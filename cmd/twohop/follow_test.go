@@ -62,11 +62,11 @@ func (o output) print(t *testing.T) (string, error) {
 }
 
 func text(s string) client.Event {
-	return client.Event{Records: [][]byte{[]byte(s)}, Next: "at-" + s[:1]}
+	return client.Event{Records: [][]byte{[]byte(s)}, Offset: "at-" + s[:1]}
 }
 
 func values(s ...string) client.Event {
-	e := client.Event{JSON: true, Next: "at-" + s[len(s)-1]}
+	e := client.Event{JSON: true, Offset: "at-" + s[len(s)-1]}
 	for _, v := range s {
 		e.Records = append(e.Records, []byte(v))
 	}
@@ -90,7 +90,7 @@ func TestFollowOutput(t *testing.T) {
 		`{"channel":"a","text":"1\n"}`+"\n"+`{"channel":"a","base64":"/wo="}`+"\n"+`{"channel":"a","offset":"at-1","text":"\n"}`+"\n")
 	f(output{channels: "a", json: true, events: []client.Event{values("1", "null")}},
 		`{"channel":"a","data":1}`+"\n"+`{"channel":"a","offset":"at-null","data":null}`+"\n")
-	f(output{channels: "a", json: true, events: []client.Event{{Next: "x", Reset: &client.Reset{Reason: twohop.ResetTrimmed, Missed: 3}}}},
+	f(output{channels: "a", json: true, events: []client.Event{{Offset: "x", Reset: &client.Reset{Reason: twohop.ResetTrimmed, Missed: 3}}}},
 		`{"channel":"a","offset":"x","reset":{"reason":"trimmed","missed":3}}`+"\n")
 }
 

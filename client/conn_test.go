@@ -1,0 +1,484 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"twohop"
+)
+
+var connTransports = []Transport{Auto, WebSocket, SSE, LongPoll, Poll}
+
+// overAll runs a test in a bubble for each transport.
+func overAll(t *testing.T, test func(t *testing.T, f *many, c *Conn)) {
+	for _, transport := range connTransports {
+		t.Run(transport.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, cl := newMany(t)
+				c := cl.Connect(t.Context(), ConnOptions{Transport: transport})
+				defer c.Close()
+				test(t, f, c)
+			})
+		})
+	}
+}
+
+func follow(t *testing.T, c *Conn, channel string, o ChannelOptions) *Following {
+	t.Helper()
+	f, err := c.Follow(channel, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// rest ranges over a channel to its end.
+func rest(ctx context.Context, f *Following) (records string, err error) {
+	var b strings.Builder
+	for e, err := range f.Events(ctx) {
+		if err != nil {
+			return b.String(), err
+		}
+		for _, r := range e.Records {
+			b.Write(r)
+			b.WriteByte(';')
+		}
+	}
+	return b.String(), nil
+}
+
+// first waits for the first event.
+func first(t *testing.T, f *Following) (first Event) {
+	t.Helper()
+	for e, err := range f.Events(t.Context()) {
+		if first = e; err != nil {
+			t.Error(err)
+		}
+		break
+	}
+	return first
+}
+
+// count makes n JSON numbers, and the text that rest makes of them.
+func count(n int) (records []string, want string) {
+	for i := range n {
+		records = append(records, fmt.Sprint(i))
+		want += fmt.Sprint(i) + ";"
+	}
+	return records, want
+}
+
+func TestConnFollowsManyChannels(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		records, want := count(8)
+		var all []*Following
+		for _, name := range []string{"a", "b", "c/d"} {
+			f.add(name, records[:2]...)
+			all = append(all, follow(t, c, name, ChannelOptions{}))
+		}
+		time.AfterFunc(time.Minute, func() {
+			for _, g := range all {
+				f.add(g.Channel(), records[2:]...)
+			}
+		})
+		time.AfterFunc(2*time.Minute, func() {
+			for _, g := range all {
+				f.end(g.Channel())
+			}
+		})
+		for _, g := range all {
+			if got, err := rest(t.Context(), g); got != want || err != nil || g.Offset() != offsetOf(8) {
+				t.Errorf("%s: got %q, %v, stands at %s", g.Channel(), got, err, g.Offset())
+			}
+		}
+	})
+}
+
+func TestConnEventsAreOfAllChannels(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		records, want := count(20)
+		got := map[string]string{}
+		for _, name := range []string{"a", "b"} {
+			f.add(name, records...)
+			f.end(name)
+			follow(t, c, name, ChannelOptions{})
+		}
+		follow(t, c, "none", ChannelOptions{})
+		ended := 0
+		for e, err := range c.Events(t.Context()) {
+			if err != nil {
+				if e.Channel != "none" || !IsCode(err, twohop.CodeNotFound) {
+					t.Errorf("%q: %v", e.Channel, err)
+				}
+				ended++
+			}
+			for _, r := range e.Records {
+				got[e.Channel] += string(r) + ";"
+			}
+			if e.Closed {
+				ended++
+			}
+			if ended == 3 {
+				break
+			}
+		}
+		if got["a"] != want || got["b"] != want {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestConnFollowsMoreAndLess(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		f.add("a", "1")
+		f.add("b", "2")
+		a := follow(t, c, "a", ChannelOptions{})
+		if _, err := c.Follow("a", ChannelOptions{}); !IsCode(err, "already_subscribed") {
+			t.Errorf("followed twice: %v", err)
+		}
+		first(t, a)
+		b := follow(t, c, "b", ChannelOptions{})
+		first(t, b)
+		a.Close()
+		a2 := follow(t, c, "a", ChannelOptions{From: Now()})
+		time.Sleep(10 * time.Second) // for a poll, too
+		f.add("a", "3")
+		f.end("a")
+		if got, err := rest(t.Context(), a2); got != "3;" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if got, err := rest(t.Context(), a); got != "" || err != nil {
+			t.Errorf("after Close: %q, %v", got, err)
+		}
+		f.add("b", "4")
+		f.end("b")
+		if got, err := rest(t.Context(), b); !strings.HasSuffix("2;4;", got) || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+// TestConnSlowConsumer: a channel that nobody ranges over keeps a bounded part
+// of itself here, holds up no other, and loses nothing.
+func TestConnSlowConsumer(t *testing.T) {
+	for _, transport := range connTransports {
+		t.Run(transport.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, cl := newMany(t)
+				c := cl.Connect(t.Context(), ConnOptions{Transport: transport, BufferBytes: 100})
+				defer c.Close()
+				records, want := count(2000)
+				f.add("slow", "0")
+				f.add("fast")
+				slow := follow(t, c, "slow", ChannelOptions{})
+				fast := follow(t, c, "fast", ChannelOptions{})
+				go func() {
+					for i := 1; i < 2000; i += 100 {
+						f.add("slow", records[i:min(i+100, 2000)]...)
+						f.add("fast", records[i])
+						time.Sleep(time.Second)
+					}
+					f.end("slow")
+					f.end("fast")
+				}()
+				got, err := rest(t.Context(), fast)
+				if n := strings.Count(got, ";"); n != 20 || err != nil {
+					t.Errorf("%d of 20 of the fast one came, %v", n, err)
+				}
+				c.mu.Lock()
+				if slow.bytes > 100+3*4 {
+					t.Errorf("%d bytes of the slow one are kept", slow.bytes)
+				}
+				c.mu.Unlock()
+				if got, err := rest(t.Context(), slow); got != want || err != nil {
+					t.Errorf("the slow one got %d of %d bytes, %v", len(got), len(want), err)
+				}
+			})
+		})
+	}
+}
+
+func TestConnPublishes(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodPost || !strings.HasPrefix(r.URL.Path, "/v1/stream/") {
+				return false
+			}
+			f.add("a", `"posted"`)
+			w.Header().Set("Stream-Next-Offset", offsetOf(1))
+			w.WriteHeader(http.StatusNoContent)
+			return true
+		}
+		f.add("a")
+		g := follow(t, c, "a", ChannelOptions{})
+		synctest.Wait()
+		ack, err := c.Publish(t.Context(), "a", []byte(`"<x>"`), PublishOptions{ContentType: "application/json"})
+		if err != nil || ack.Offset != offsetOf(1) {
+			t.Errorf("ack %+v, %v", ack, err)
+		}
+		want := `"posted";`
+		if c.Status().Transport == WebSocket {
+			want = `"<x>";`
+			_, err := c.Publish(t.Context(), "none", []byte("1"), PublishOptions{ContentType: "application/json"})
+			if !IsCode(err, twohop.CodeNotFound) {
+				t.Errorf("to no channel: %v", err)
+			}
+		}
+		if _, err := c.Publish(t.Context(), "a", []byte("{"), PublishOptions{ContentType: "application/json"}); !IsCode(err, twohop.CodeInvalidJSON) && c.Status().Transport == WebSocket {
+			t.Errorf("of no JSON: %v", err)
+		}
+		f.end("a")
+		if got, err := rest(t.Context(), g); got != want || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+// TestConnSwitchesTransport: at any time, with nothing lost or doubled.
+func TestConnSwitchesTransport(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		records, want := count(300)
+		f.add("a")
+		f.add("b")
+		a, b := follow(t, c, "a", ChannelOptions{}), follow(t, c, "b", ChannelOptions{})
+		go func() {
+			for i, r := range records {
+				f.add("a", r)
+				f.add("b", r)
+				time.Sleep(7 * time.Millisecond)
+				if i%10 == 0 {
+					c.SetTransport(connTransports[i/10%len(connTransports)])
+				}
+			}
+			f.end("a")
+			f.end("b")
+		}()
+		for _, g := range []*Following{a, b} {
+			if got, err := rest(t.Context(), g); got != want || err != nil {
+				t.Errorf("%s: got %q, %v", g.Channel(), got, err)
+			}
+		}
+		for _, kind := range []string{"ws", "sse", "long-poll", "poll"} {
+			if !slices.Contains(f.asked(), kind) {
+				t.Errorf("%s was never used: %q", kind, f.asked())
+			}
+		}
+	})
+}
+
+func TestConnWaitsForAChannel(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		f.add("other")
+		follow(t, c, "other", ChannelOptions{})
+		g := follow(t, c, "a", ChannelOptions{Wait: true})
+		time.AfterFunc(time.Minute, func() { f.add("a", "1"); f.end("a") })
+		if got, err := rest(t.Context(), g); got != "1;" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+// TestConnObeysADrain: it comes back when it was told to, at its offset.
+func TestConnObeysADrain(t *testing.T) {
+	for _, transport := range []Transport{WebSocket, SSE, LongPoll} {
+		synctest.Test(t, func(t *testing.T) {
+			f, cl := newMany(t)
+			c := cl.Connect(t.Context(), ConnOptions{Transport: transport})
+			defer c.Close()
+			f.add("a", "1")
+			g := follow(t, c, "a", ChannelOptions{})
+			synctest.Wait()
+			asked, begun := len(f.asked()), time.Now()
+			f.send(`{"type":"drain","delay":7000}`)
+			synctest.Wait()
+			f.add("a", "2")
+			f.end("a")
+			if got, err := rest(t.Context(), g); got != "1;2;" || err != nil || time.Since(begun) != 7*time.Second {
+				t.Errorf("%v: got %q, %v after %v", transport, got, err, time.Since(begun))
+			}
+			if n := len(f.asked()) - asked; n > 2 {
+				t.Errorf("%v: %d connections instead of one", transport, n)
+			}
+		})
+	}
+}
+
+// TestConnGoesDownTheLadderAndUpAgain: what does not get through is left within
+// two seconds, and used again some minutes after it does.
+func TestConnGoesDownTheLadderAndUpAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, cl := newMany(t)
+		var noSocket, noSSE atomic.Bool
+		noSocket.Store(true)
+		noSSE.Store(true)
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			switch {
+			case r.URL.Path == "/v1/ws" && noSocket.Load():
+				w.WriteHeader(http.StatusForbidden) // a proxy that has no Upgrade
+				return true
+			case r.Header.Get("Accept") == "text/event-stream" && noSSE.Load():
+				<-r.Context().Done() // one that buffers
+				return true
+			}
+			return false
+		}
+		c := cl.Connect(t.Context(), ConnOptions{})
+		defer c.Close()
+		records, want := count(3600)
+		f.add("a")
+		g := follow(t, c, "a", ChannelOptions{})
+		begun := time.Now()
+		at := func(d time.Duration, transport Transport) {
+			t.Helper()
+			time.Sleep(time.Until(begun.Add(d)))
+			if s := c.Status(); s.State != Open || s.Transport != transport {
+				t.Errorf("after %v: %v", d, s)
+			}
+		}
+		go func() {
+			for _, r := range records {
+				f.add("a", r)
+				time.Sleep(time.Second)
+			}
+			f.end("a")
+		}()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if got, err := rest(t.Context(), g); got != want || err != nil {
+				t.Errorf("got %d of %d bytes, %v", len(got), len(want), err)
+			}
+		}()
+		at(4*time.Second, LongPoll)
+		at(2*time.Minute, LongPoll)
+		noSSE.Store(false)
+		at(6*time.Minute, SSE)
+		noSocket.Store(false)
+		at(20*time.Minute, WebSocket)
+		<-done
+
+		// What the client knows of the path, its next connection knows too.
+		noSocket.Store(true)
+		f.listener.breakAll()
+		f.add("b", "1")
+		f.end("b")
+		before := len(f.asked())
+		c2 := cl.Connect(t.Context(), ConnOptions{})
+		defer c2.Close()
+		if got, err := rest(t.Context(), follow(t, c2, "b", ChannelOptions{})); got != "1;" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		c3 := cl.Connect(t.Context(), ConnOptions{})
+		defer c3.Close()
+		f.add("c", "1")
+		f.end("c")
+		if got, err := rest(t.Context(), follow(t, c3, "c", ChannelOptions{})); got != "1;" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if asked := f.asked()[before:]; !slices.Equal(asked, []string{"ws", "sse", "sse"}) {
+			t.Errorf("asked %q", asked)
+		}
+	})
+}
+
+// TestConnDropsAConnectionThatIsSilent: neither data nor pings.
+func TestConnDropsAConnectionThatIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, cl := newMany(t)
+		c := cl.Connect(t.Context(), ConnOptions{Transport: WebSocket})
+		defer c.Close()
+		f.add("a", "1")
+		g := follow(t, c, "a", ChannelOptions{})
+		time.Sleep(time.Hour)
+		if n := len(f.asked()); n != 1 {
+			t.Errorf("%d connections in a quiet hour", n)
+		}
+		if n := f.framesGot("pong"); n < 100 {
+			t.Errorf("%d pongs in an hour of pings", n)
+		}
+		f.listener.breakAll()
+		time.Sleep(time.Minute)
+		if n := len(f.asked()); n != 2 {
+			t.Errorf("%d connections after one broke", n)
+		}
+		f.add("a", "2")
+		f.end("a")
+		if got, err := rest(t.Context(), g); got != "1;2;" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+// TestConnFollowsAdvice: what suits all channels, and another one's needs count
+// at once.
+func TestConnFollowsAdvice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, cl := newMany(t)
+		c := cl.Connect(t.Context(), ConnOptions{})
+		defer c.Close()
+		f.add("a")
+		f.add("b")
+		a := follow(t, c, "a", ChannelOptions{Budget: 5 * time.Second})
+		time.Sleep(time.Minute)
+		if s := c.Status(); s.Transport != Poll || s.Advice.Interval != 4*time.Second {
+			t.Errorf("%v, advice %v", s, s.Advice)
+		}
+		if n := len(f.asked()); n < 13 || n > 20 {
+			t.Errorf("%d polls in a minute", n)
+		}
+		b := follow(t, c, "b", ChannelOptions{})
+		time.Sleep(time.Second)
+		if s := c.Status(); s.Transport != WebSocket || s.State != Open {
+			t.Errorf("with a channel without a budget: %v", s)
+		}
+		b.Close()
+		time.Sleep(time.Second)
+		f.send(`{"type":"advice","channel":"a","transport":"sse"}`)
+		time.Sleep(10 * time.Second)
+		if s := c.Status(); s.Transport != SSE || s.State != Open {
+			t.Errorf("advised SSE: %v", s)
+		}
+		a.Close()
+	})
+}
+
+func TestConnEnds(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		f.add("a", "1")
+		g := follow(t, c, "a", ChannelOptions{})
+		time.Sleep(time.Second)
+		c.Close()
+		if got, err := rest(t.Context(), g); got != "1;" || !errors.Is(err, ErrConnClosed) {
+			t.Errorf("got %q, %v", got, err)
+		}
+		for e, err := range c.Events(t.Context()) {
+			t.Errorf("an event after all was read: %+v, %v", e, err)
+		}
+		if _, err := c.Follow("b", ChannelOptions{}); !errors.Is(err, ErrConnClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestConnRefused: what trying again does not mend ends it.
+func TestConnRefused(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		f.before = func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"code":"token_invalid","message":"m","hint":"h"}`))
+			return true
+		}
+		g := follow(t, c, "a", ChannelOptions{})
+		if _, err := rest(t.Context(), g); !IsCode(err, twohop.CodeTokenInvalid) {
+			t.Error(err)
+		}
+	})
+}

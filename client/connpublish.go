@@ -1,0 +1,96 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"twohop"
+)
+
+// Publish appends data as Client.Publish does, over the WebSocket where there is
+// one, and else by a request of its own. Publishes to one channel take effect in
+// the order of the calls, if each waits for the one before.
+func (c *Conn) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
+	if err := twohop.CheckName(channel, maxName); err != nil {
+		return Ack{}, err
+	}
+	item, err := itemOf(channel, data, &o)
+	if err != nil {
+		return Ack{}, err
+	}
+	h := o.header()
+	return c.c.trying(ctx, o.IdempotencyKey != "", func() (Ack, error) {
+		if p, ok := c.overWire(item); ok {
+			return p.wait(ctx)
+		}
+		a, err := c.c.call(ctx, http.MethodPost, channel, h, data)
+		return ackOf(a.header), err
+	})
+}
+
+// overWire sends the item over the session, if that can.
+func (c *Conn) overWire(item *publishItem) (p *publishing, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.published = time.Now(); !c.publishes {
+		c.publishes = true
+		c.advised()
+	}
+	if c.session == nil {
+		notify(c.kick) // an idle Conn connects
+	}
+	if c.session == nil || item == nil {
+		return nil, false
+	}
+	return c.session.publish(item)
+}
+
+// wait waits for the answer.
+func (p *publishing) wait(ctx context.Context) (Ack, error) {
+	select {
+	case <-p.done:
+		return p.ack, p.err
+	case <-ctx.Done():
+		return Ack{}, disconnected(ctx.Err())
+	}
+}
+
+// itemOf is the publish as a frame has it, nil where frames cannot express it.
+func itemOf(channel string, data []byte, o *PublishOptions) (*publishItem, error) {
+	if o.Lines {
+		return nil, nil
+	}
+	i := &publishItem{
+		Channel: channel, ContentType: o.ContentType, IdempotencyKey: o.IdempotencyKey, IfMatch: o.IfMatch, Close: o.Close,
+	}
+	if !twohop.IsJSON(o.ContentType) {
+		switch {
+		case len(data) == 0:
+		case twohop.IsText(o.ContentType) && utf8.Valid(data):
+			text := string(data)
+			i.Text = &text
+		default:
+			i.Base64 = data
+		}
+		if i.ContentType == "" {
+			i.ContentType = defaultContentType
+		}
+		return i, nil
+	}
+	data = bytes.TrimSpace(data)
+	switch {
+	case len(data) == 0:
+	case !json.Valid(data):
+		return nil, &twohop.Error{Code: twohop.CodeInvalidJSON, Channel: channel,
+			Message: "the data is not JSON", Hint: "send one JSON value, or an array of values"}
+	case data[0] == '[':
+		i.Records = data
+	default:
+		i.Records = bytes.Join([][]byte{{'['}, data, {']'}}, nil)
+	}
+	return i, nil
+}
