@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"twohop"
@@ -17,8 +18,22 @@ type faultyEngine struct {
 	engine.Engine
 	sink    engine.Sink
 	reading chan struct{} // is sent to when a read begins
-	read    func() error  // ends it; nil has no effect
-	append  error         // what every append ends with
+
+	mu     sync.Mutex   // a test changes these while loops run
+	read   func() error // ends a read; nil has no effect
+	append error        // what every append ends with
+}
+
+func (e *faultyEngine) failReads(read func() error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.read = read
+}
+
+func (e *faultyEngine) failAppends(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.append = err
 }
 
 func (e *faultyEngine) Follow(s engine.Sink) {
@@ -27,9 +42,12 @@ func (e *faultyEngine) Follow(s engine.Sink) {
 }
 
 func (e *faultyEngine) Read(ctx context.Context, name string, from twohop.Offset, maxBytes int) (twohop.Batch, error) {
-	if e.read != nil {
+	e.mu.Lock()
+	read := e.read
+	e.mu.Unlock()
+	if read != nil {
 		e.reading <- struct{}{}
-		if err := e.read(); err != nil {
+		if err := read(); err != nil {
 			return twohop.Batch{}, err
 		}
 	}
@@ -37,8 +55,11 @@ func (e *faultyEngine) Read(ctx context.Context, name string, from twohop.Offset
 }
 
 func (e *faultyEngine) Append(ctx context.Context, a *twohop.Append, done func(twohop.Ack, error)) {
-	if e.append != nil {
-		done(twohop.Ack{}, e.append)
+	e.mu.Lock()
+	failure := e.append
+	e.mu.Unlock()
+	if failure != nil {
+		done(twohop.Ack{}, failure)
 		return
 	}
 	e.Engine.Append(ctx, a, done)
@@ -85,13 +106,13 @@ func TestDrainWhileCatchingUp(t *testing.T) {
 		// From the second page on: the first is read before the response begins.
 		passed := make(chan struct{}, 1)
 		passed <- struct{}{}
-		e.read = func() error {
+		e.failReads(func() error {
 			select {
 			case <-passed:
 			case <-gate:
 			}
 			return nil
-		}
+		})
 		f := s.follow("c", "offset=-1")
 		if e := f.say(s, "data"); e.data != "ab" {
 			t.Fatalf("got %+v", e)
@@ -142,7 +163,7 @@ func TestEngineFailures(t *testing.T) {
 			{errors.New("secret"), 500, "internal", ""},
 			{&twohop.Error{Code: "of tomorrow", Message: "m", Hint: "h"}, 500, "of tomorrow", ""},
 		} {
-			e.append = c.err
+			e.failAppends(c.err)
 			r := s.post("c", asText, "x")
 			s.expect(r, c.status, c.code)
 			if got := r.get("Retry-After"); got != c.retry {
@@ -167,14 +188,14 @@ func TestEngineFailsARead(t *testing.T) {
 		o := s.letters(6)
 		good := make(chan struct{}, 1)
 		good <- struct{}{}
-		e.read = func() error {
+		e.failReads(func() error {
 			select {
 			case <-good:
 				return nil
 			default:
 				return &twohop.Error{Code: twohop.CodeStorageFailed, Message: "m", Hint: "h"}
 			}
-		}
+		})
 		f := s.follow("c", "offset=-1")
 		f.say(s, "data")
 		f.say(s, "control")
