@@ -40,6 +40,7 @@ var importRules = []struct {
 	{"internal/config", []string{"."}, "what can be set, without what it is set on"},
 	{"internal/bench", []string{"internal/budget"}, "sees the server from outside, measures the unit costs of plans, with a client of its own that is cheaper than the public one"},
 	{"client", []string{".", "internal/wire"}, "sees the server from outside; its users link nothing of the server"},
+	{"clients/ts", nil, "one script and its handler"},
 	{"server", []string{"..."}, "wiring: the only package that knows every engine and transport"},
 	{"cmd/*", []string{".", "server", "client", "internal/config", "internal/bench", "internal/budget"}, "commands put public packages to use"},
 	{"test/crash", []string{".", "internal/engine", "internal/engine/disklog", "internal/hub", "internal/transport/httpstream"}, "all of a server but its sockets, on a disk that loses power"},

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"twohop"
+	"twohop/clients/ts"
 	"twohop/internal/startpage"
 )
 
@@ -16,6 +17,7 @@ import (
 func (s *Server) routes() http.Handler {
 	metrics := promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})
 	start := startpage.Handler()
+	script := ts.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/v1/") {
 			s.parts.streams.ServeHTTP(w, r)
@@ -36,6 +38,8 @@ func (s *Server) routes() http.Handler {
 		case "/ready":
 			s.readiness(w, r)
 		case "/metrics":
+		case "/twohop.js":
+			script.ServeHTTP(w, r)
 			metrics.ServeHTTP(w, r)
 		default:
 			fail(w, r, http.StatusNotFound, &twohop.Error{Code: twohop.CodeNotFound,

@@ -1,0 +1,98 @@
+// What is followed: for each channel one subscription of the connection, shared by all
+// that follow it here.
+
+import { type Cursor, take } from "./cursor.js"
+import { told } from "./errors.js"
+import type { Sub } from "./lane.js"
+import { milliseconds } from "./need.js"
+import type { Advice, Batch, Frame, Sink, Start } from "./types.js"
+import type { Place } from "./cursor.js"
+
+/** What the subscription brought while somebody catches up: from where, and the batch. */
+export interface Kept {
+  from: string | undefined
+  batch: Batch
+}
+
+/** Who is farther behind than this many batches will meet a later one. */
+const mostKept = 1000
+
+export class Subscription implements Sub {
+  cursor: Cursor
+  budget = Infinity
+  inForce?: number
+  advice?: Advice
+  waiting?: boolean
+  readonly sinks = new Map<Sink, number>()
+  /** Of each that catches up; it is told when there is more. */
+  readonly joiners = new Map<Kept[], () => void>()
+
+  constructor(
+    readonly channel: string,
+    readonly start: Start,
+  ) {
+    this.cursor = start.offset && start.offset !== "now" && start.offset !== "-1" ? { name: "live", offset: start.offset } : { name: "new" }
+  }
+
+  get from(): Start {
+    return this.cursor.offset === undefined ? this.start : { offset: this.cursor.offset }
+  }
+
+  /** Adds a follower. The least budget counts; true if that is another one now. */
+  attach(sink: Sink, budget: number): boolean {
+    this.sinks.set(sink, budget)
+    if (this.inForce !== undefined) sink.budget(this.inForce)
+    const least = Math.min(...this.sinks.values())
+    if (least === this.budget) return false
+    this.budget = least
+    this.advice = undefined
+    return true
+  }
+}
+
+export const budgetOf = (b: string | undefined): number => milliseconds(b) || 0
+
+const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
+
+const marks = { records: [], text: undefined, bytes: undefined, base64: undefined }
+
+export const batchOf = (f: Frame): Batch => ({
+  channel: f.channel!,
+  records: f.records ?? [],
+  text: f.text,
+  bytes: f.base64 === undefined ? f.bytes : decode(f.base64),
+  offset: f.offset!,
+  upToDate: !!f.upToDate,
+  closed: !!f.closed,
+  reset: f.type === "reset" ? { reason: f.reason!, start: f.start, tail: f.tail, missed: f.missed } : undefined,
+})
+
+/** What became of a frame. */
+export interface Outcome {
+  batch?: Batch
+  again?: boolean
+  end?: { error?: Error }
+}
+
+/** Gives the frame of a lane to the followers of its channel, as the cursor's rule says. */
+export function deliver(s: Subscription, places: Map<string, Place>, f: Frame): Outcome {
+  if (f.type === "subscribed") {
+    s.waiting = f.waiting
+    s.inForce = f.budget
+    if (f.budget !== undefined) for (const sink of s.sinks.keys()) sink.budget(f.budget)
+  }
+  const from = s.cursor.offset
+  const t = take(s.cursor, places.get(s.channel), f)
+  s.cursor = t.cursor
+  if (t.place) places.set(s.channel, t.place)
+  else places.delete(s.channel)
+  const batch = t.deliver && batchOf(t.deliver === "all" ? f : { ...f, ...marks })
+  if (batch) {
+    for (const sink of [...s.sinks.keys()]) sink.batch(batch)
+    for (const [kept, tell] of s.joiners) {
+      if (kept.push({ from, batch }) > mostKept) kept.shift()
+      tell()
+    }
+  }
+  return { batch, again: t.again, end: t.end && { error: t.end === "error" ? told(f) : undefined } }
+}

@@ -1,0 +1,63 @@
+// What the client needs of the world around it; tests bring their own.
+
+import { TwohopError } from "./errors.js"
+import type { ConnectOptions, Transport } from "./types.js"
+
+export interface Clock {
+  now(): number
+  set(f: () => void, ms: number): unknown
+  clear(timer: unknown): void
+  random(): number
+}
+
+export const realClock: Clock = {
+  now: () => Date.now(),
+  set: (f, ms) => setTimeout(f, ms),
+  clear: (timer) => clearTimeout(timer as number),
+  random: Math.random,
+}
+
+export interface Env {
+  /** Address of the server, with a slash at its end. */
+  base: string
+  clock: Clock
+  fetch: typeof fetch
+  WebSocket?: typeof WebSocket
+  token?: string | (() => string | Promise<string>)
+  forced?: Transport
+}
+
+export function environment(o: ConnectOptions & { clock?: Clock }): Env {
+  return {
+    base: baseOf(o.url),
+    clock: o.clock ?? realClock,
+    fetch: o.fetch ?? ((...a) => fetch(...a)),
+    WebSocket: o.WebSocket ?? globalThis.WebSocket,
+    token: o.token,
+    forced: o.transport === "auto" ? undefined : o.transport,
+  }
+}
+
+/** A script that a server gave belongs to that server; any other, to its page's. */
+function baseOf(url: string | URL | undefined): string {
+  const script = import.meta.url
+  const page = globalThis.location?.origin
+  const base = url ? new URL(url, page) : /^http.*\/twohop\.js$/.test(script) ? new URL(".", script) : page && new URL(page)
+  if (!base || !/^http/.test(base.protocol)) {
+    throw new TwohopError("invalid_request", "no address of a server", 'pass one: connect({ url: "http://127.0.0.1:4437" })')
+  }
+  return base.origin + base.pathname.replace(/\/*$/, "/")
+}
+
+/** Resolves after a time, or when the signal says so. */
+export const sleep = (clock: Clock, ms: number, signal?: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal?.aborted) return resolve()
+    const done = (): void => {
+      clock.clear(timer)
+      signal?.removeEventListener("abort", done)
+      resolve()
+    }
+    const timer = clock.set(done, ms)
+    signal?.addEventListener("abort", done)
+  })

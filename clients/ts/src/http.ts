@@ -1,0 +1,88 @@
+// Requests, and what their answers say in headers.
+
+import { lost, TwohopError } from "./errors.js"
+import type { Env } from "./env.js"
+import type { Frame, Start } from "./types.js"
+
+export const tokenOf = (env: Env): string | Promise<string> | undefined =>
+  typeof env.token === "function" ? env.token() : env.token
+
+/** fetch, with the token; an answer that is not a success becomes a TwohopError. */
+export async function request(env: Env, path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
+  const token = await tokenOf(env)
+  const headers = token ? { ...init.headers, Authorization: "Bearer " + token } : init.headers
+  const answer = await env.fetch(env.base + path, { ...init, headers })
+  if (!answer.ok) throw await refusal(env, answer)
+  return answer
+}
+
+/** Milliseconds of Retry-After: seconds, or a date. */
+const retryAfter = (env: Env, value: string | null): number | undefined => {
+  const ms = value ? (/^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - env.clock.now()) : 0
+  return Math.min(Math.max(ms, 0), 300_000) || undefined
+}
+
+export interface Refusal extends TwohopError {
+  reset?: Frame
+}
+
+async function refusal(env: Env, answer: Response): Promise<TwohopError> {
+  const { status } = answer
+  let body: Frame
+  try {
+    body = (await answer.json()) as Frame
+  } catch {
+    body = {} as Frame // a proxy's page
+  }
+  const error: Refusal = new TwohopError(
+    body.code ?? (status === 404 ? "not_found" : status < 500 ? "invalid_request" : "unavailable"),
+    body.message ?? "the answer was HTTP " + status,
+    body.hint,
+    {
+      status,
+      retry: status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501) || body.code === "body_cut",
+      after: retryAfter(env, answer.headers.get("Retry-After")),
+      channel: body.channel,
+      offset: answer.headers.get("Stream-Next-Offset") ?? undefined,
+    },
+  )
+  if (body.code === "reset") error.reset = body
+  return error
+}
+
+export const pathOf = (channel: string): string => "v1/stream/" + channel.split("/").map(encodeURIComponent).join("/")
+
+/** The parameters of where a subscription begins. */
+export function where(q: URLSearchParams, s: Start): URLSearchParams {
+  if (s.tailRecords !== undefined) q.append("tail_records", String(s.tailRecords))
+  else if (s.since !== undefined) q.append("since", s.since)
+  else q.append("offset", s.offset ?? "now")
+  return q
+}
+
+const beginning = "0".repeat(16) + "_" + "0".repeat(16)
+
+/** One page of one channel, as the frame that it would be elsewhere. */
+export async function readPage(env: Env, channel: string, start: Start, live: boolean, signal: AbortSignal): Promise<Frame> {
+  const q = where(new URLSearchParams(), start)
+  if (live) q.set("live", "long-poll")
+  let answer: Response
+  try {
+    answer = await request(env, pathOf(channel) + "?" + q, { signal })
+  } catch (e) {
+    const r = (e as Refusal).reset
+    if (!r) throw e
+    const to = r.reason === "ahead" ? r.tail : r.reason === "deleted" ? beginning : r.start
+    return { ...r, type: "reset", channel, offset: to }
+  }
+  const has = (name: string): boolean => answer.headers.get(name) === "true"
+  const offset = answer.headers.get("Stream-Next-Offset")
+  if (!offset) throw lost("not the answer of a twohop server: it has no Stream-Next-Offset")
+  const frame: Frame = { type: "data", channel, offset, upToDate: has("Stream-Up-To-Date") || has("Stream-Closed"), closed: has("Stream-Closed") }
+  const type = answer.headers.get("Content-Type") ?? ""
+  if (answer.status === 204) return frame
+  if (/[/+]json\b/i.test(type)) frame.records = (await answer.json()) as unknown[]
+  else if (/^text\//i.test(type)) frame.text = await answer.text()
+  else frame.bytes = new Uint8Array(await answer.arrayBuffer())
+  return frame
+}

@@ -1,0 +1,56 @@
+// A lane is one connection of one transport. The hub gives it a line: what it may use,
+// and whom to tell.
+
+import type { Env } from "./env.js"
+import type { TwohopError } from "./errors.js"
+import type { Failure } from "./machine.js"
+import type { Cursor, Place } from "./cursor.js"
+import type { Advice, Frame, Start } from "./types.js"
+
+/** One followed channel, as lanes see it. */
+export interface Sub {
+  readonly channel: string
+  readonly cursor: Cursor
+  /** Where the next subscription begins. */
+  readonly from: Start
+  /** Milliseconds. */
+  readonly budget: number
+  advice?: Advice
+  /** There is no such channel yet. */
+  waiting?: boolean
+}
+
+export interface Line {
+  readonly env: Env
+  readonly subs: ReadonlyMap<string, Sub>
+  /** Where this lane stands in each channel. */
+  readonly places: Map<string, Place>
+  /** Whether to be patient: no other transport would be taken. */
+  readonly forced: boolean
+  /** Something came: so many bytes. */
+  fed(bytes: number): void
+  /** How long silence may last from now on, and what it means. */
+  expect(ms: number, failure: Failure): void
+  opened(): void
+  frames(frames: Frame[]): void
+  ended(pace?: number): void
+  failed(failure: Failure, error: TwohopError): void
+}
+
+export interface Lane {
+  /** The channels changed; those in again must be subscribed anew at their cursors. */
+  sync(again: ReadonlySet<string>): void
+  /** The lane serves from now on. */
+  adopt?(): void
+  /** Sends a frame, where that is possible. */
+  send?(frame: object): void
+  /** Bytes that a message may have. */
+  readonly maxMessage?: number
+  close(): void
+}
+
+export type Open = (line: Line) => Lane
+
+/** The server does not follow the channel any more after this frame. */
+export const ends = (f: Frame): boolean =>
+  f.closed || f.reason === "deleted" || (f.type === "error" && f.code !== "already_subscribed")

@@ -1,0 +1,42 @@
+// Which transport is best for what a page follows: the server's advice for each
+// channel where there is one, else the same rule here.
+
+import type { Advice, Transport } from "./types.js"
+
+/** From this budget on, polling is enough. */
+export const pollBudget = 2000
+
+/** A connection that follows more channels than this is best a WebSocket. */
+export const fewChannels = 3
+
+export interface Wanted {
+  readonly budget: number
+  readonly advice?: Advice
+}
+
+/** Milliseconds of a budget: a number, or text as "250ms", "2s", "1.5m". NaN is none. */
+export function milliseconds(budget: number | string | undefined): number {
+  if (typeof budget === "number") return budget
+  const [, n, unit] = /^([\d.]+)(ms|s|m)$/.exec(budget ?? "0ms") ?? []
+  return Number(n) * (unit === "m" ? 60_000 : unit === "s" ? 1000 : 1)
+}
+
+export const polls = (w: Wanted): boolean => (w.advice ? w.advice.transport === "poll" : w.budget >= pollBudget)
+
+/** Milliseconds between two polls, so that the budget is met. */
+export const interval = (w: Wanted): number => Math.max(1000, w.advice?.interval ?? w.budget - 1000)
+
+/** advice: of the server for the connection as a whole. undefined: nothing is followed. */
+export function needOf(wanted: Iterable<Wanted>, writes: boolean, advice?: Advice): Transport | undefined {
+  let channels = 0
+  let poll = true
+  let ws = writes || advice?.transport === "ws"
+  for (const w of wanted) {
+    channels++
+    poll &&= polls(w)
+    ws ||= w.advice?.transport === "ws"
+  }
+  if (!channels) return undefined
+  if (poll && !writes) return "poll"
+  return ws || channels > fewChannels ? "ws" : "sse"
+}

@@ -1,0 +1,182 @@
+// The words of the package: what its users see, and the frames of the wire.
+
+/** How updates get here. */
+export type Transport = "ws" | "sse" | "long-poll" | "poll"
+
+/** The server's hint which transport meets a budget at the least cost. */
+export interface Advice {
+  transport: Transport
+  /** Milliseconds between polls. */
+  interval?: number
+}
+
+/** Why an offset could not be served, and where it went on. */
+export interface Reset {
+  reason: "trimmed" | "ahead" | "epoch" | "deleted"
+  start?: string
+  tail?: string
+  /** Records that are lost, where the server knows. */
+  missed?: number
+}
+
+/** A run of consecutive records of one channel. It is shared by all followers of the channel: don't change it. */
+export interface Batch {
+  channel: string
+  /** The values of a JSON channel; empty in others. */
+  records: unknown[]
+  /** What a text channel grew by. */
+  text?: string
+  /** What any other channel grew by. */
+  bytes?: Uint8Array
+  /** After this batch: go on from here with `follow(channel, { offset })`. */
+  offset: string
+  /** Nothing more was there when the server sent this. */
+  upToDate: boolean
+  /** The channel has ended; this is the last batch. */
+  closed: boolean
+  /** Records between the last batch and this one are lost, and this says why. */
+  reset?: Reset
+}
+
+export interface ConnectOptions {
+  /** Address of the server; by default where the page or the script came from. */
+  url?: string | URL
+  /** A token, or what gives a fresh one; it is asked before each request. */
+  token?: string | (() => string | Promise<string>)
+  /** `auto` by default. */
+  transport?: Transport | "auto"
+  /** Tabs of one browser share a connection. The address of the worker's script, where it is not this script's own. */
+  shared?: boolean | string | URL
+  /** How late updates may be, for all that is followed without its own budget: milliseconds, or for example "2s". */
+  budget?: number | string
+  fetch?: typeof fetch
+  WebSocket?: typeof WebSocket
+}
+
+export interface FollowOptions {
+  /** Where to begin: after this offset, "-1" for the start, or "now" (by default). */
+  offset?: string
+  /** Begin before the last so many records. */
+  tailRecords?: number
+  /** Begin with what came at this time or later. */
+  since?: string | number | Date
+  /** How late an update may be. */
+  budget?: number | string
+  signal?: AbortSignal
+  /** Takes the batches instead of an iterator. */
+  onBatch?: (batch: Batch) => void
+  onReset?: (reset: Reset) => void
+}
+
+export interface PublishOptions {
+  /** Makes repetitions harmless. There is one anyway; name it where a repetition may come from elsewhere. */
+  idempotencyKey?: string
+  /** Only if the channel's tail is there, else the error `tail_moved` with the tail as its `offset`. */
+  ifMatch?: string
+  /** Of a channel that isn't JSON. Strings are then text. */
+  contentType?: string
+  /** Ends the channel behind this. */
+  close?: boolean
+  /** Milliseconds after which trying is given up; 60 s. */
+  timeout?: number
+  signal?: AbortSignal
+}
+
+/** The answer to a publish. */
+export interface Published {
+  /** After the last record of this publish. */
+  offset: string
+  /** What the acknowledgement is worth: "memory" or "disk". */
+  durability?: string
+  /** Live readers of the channel on that node just then. */
+  readers?: number
+  /** It was there already, from an earlier try. */
+  duplicate: boolean
+}
+
+export interface Status {
+  /** "idle" while nothing is followed. */
+  state: "idle" | "connecting" | "open" | "waiting" | "offline" | "closed"
+  /** The transport in use. */
+  transport?: Transport
+  advice?: Advice
+  bytesIn: number
+  batches: number
+  records: number
+  reconnects: number
+  lastError?: Error
+}
+
+/** Where a subscription begins. */
+export interface Start {
+  offset?: string
+  tailRecords?: number
+  since?: string
+}
+
+/** A frame of the server about a channel (PROTOCOL.md 7). `bytes` stands for `base64`, decoded. */
+export interface Frame extends Partial<Reset> {
+  type: string
+  id?: number
+  channel?: string
+  offset?: string
+  upToDate?: boolean
+  closed?: boolean
+  records?: unknown[]
+  text?: string
+  base64?: string
+  bytes?: Uint8Array
+  budget?: number
+  waiting?: boolean
+  transport?: Transport
+  interval?: number
+  delay?: number
+  heartbeat?: number
+  maxMessage?: number
+  expires?: number
+  code?: string
+  message?: string
+  hint?: string
+  durability?: string
+  readers?: number
+  duplicate?: boolean
+}
+
+/** Who is given what a channel brings. */
+export interface Sink {
+  batch(b: Batch): void
+  /** The budget in force, in milliseconds. */
+  budget(ms: number): void
+  /** Nothing follows; without an error the channel was closed. */
+  end(error?: Error): void
+}
+
+export interface Handle {
+  close(): void
+  /** A slow reader asks for nothing more until it has read what it has. */
+  pause(on: boolean): void
+}
+
+/** What a client works with: a connection of its own, or one that tabs share. */
+export interface Hub {
+  /** undefined where it is told by events only. */
+  readonly status?: Status
+  follow(channel: string, start: Start, budget: string | undefined, sink: Sink): Handle
+  publish(item: Item): Promise<Published>
+  force(transport: Transport | undefined): void
+  close(): void
+}
+
+/** A publish as it goes over the wire (PROTOCOL.md 6). */
+export interface Item {
+  channel: string
+  records?: unknown[]
+  text?: string
+  base64?: string
+  contentType?: string
+  idempotencyKey: string
+  ifMatch?: string
+  close?: boolean
+  /** Not sent: when to give up, in milliseconds. */
+  timeout?: number
+}
