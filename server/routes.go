@@ -23,6 +23,11 @@ func (s *Server) routes() http.Handler {
 			s.parts.streams.ServeHTTP(w, r)
 			return
 		}
+		first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		if page := s.pages[first]; page != nil {
+			page.ServeHTTP(w, r)
+			return
+		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")

@@ -24,6 +24,11 @@ type Options struct {
 	Config *Config        // DefaultConfig()
 	Log    *slog.Logger   // slog.Default()
 	Ready  func(net.Addr) // called once by Run, when the address is served
+
+	// Pages are served beside the server's own, by the first segment of their
+	// paths: "demos" is /demos and all below it, methods of all kinds included.
+	// "v1" stays the server's.
+	Pages map[string]http.Handler
 }
 
 // Server is one node.
@@ -33,6 +38,7 @@ type Server struct {
 	log     *slog.Logger
 	ready   func(net.Addr)
 	parts   *parts
+	pages   map[string]http.Handler
 	metrics *metrics
 	handler http.Handler
 
@@ -54,7 +60,7 @@ func New(o Options) (*Server, error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: *o.Config, log: o.Log, ready: o.Ready}
+	s := &Server{config: *o.Config, log: o.Log, ready: o.Ready, pages: o.Pages}
 	var err error
 	if s.parts, err = assemble(&s.config, s.log, s.answered); err != nil {
 		return nil, err
