@@ -42,7 +42,9 @@ var importRules = []struct {
 	{"client", []string{".", "internal/wire"}, "sees the server from outside; its users link nothing of the server"},
 	{"clients/ts", nil, "one script and its handler"},
 	{"server", []string{"..."}, "wiring: the only package that knows every engine and transport"},
-	{"cmd/*", []string{".", "server", "client", "internal/config", "internal/bench", "internal/budget"}, "commands put public packages to use"},
+	{"demos", []string{".", "internal/config"}, "puts pages and simulations together; they use the server through the wire only"},
+	{"demos/*", []string{".", "client"}, "a demo is a user of the server, through the public client"},
+	{"cmd/*", []string{".", "server", "client", "demos", "internal/config", "internal/bench", "internal/budget"}, "commands put public packages to use"},
 	{"test/crash", []string{".", "internal/engine", "internal/engine/disklog", "internal/hub", "internal/transport/httpstream"}, "all of a server but its sockets, on a disk that loses power"},
 	{"test/perf/table", nil, "figures to a page"},
 	{"test/*", []string{".", "client", "server"}, "tests of the whole see it from outside"},
@@ -56,6 +58,8 @@ var testImports = map[string][]string{
 	"internal/transport/*":  {"internal/engine", "internal/engine/memlog", "internal/engine/disklog"},
 	"internal/startpage":    {"server", "client"},
 	"client":                {"server"},
+	"demos":                 {"server"},
+	"demos/*":               {"server"},
 }
 
 // outsideRules keep dependencies of the module out of packages.

@@ -49,6 +49,7 @@ type app struct {
 // cli is the command line: a field for each subcommand.
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
+	Demo    demoCmd    `cmd:"" help:"Run the server with demos of what it is for, and people to use them."`
 	Publish publishCmd `cmd:"" help:"Publish messages, a file's lines or the standard input's to a channel."`
 	Follow  followCmd  `cmd:"" help:"Print what is in channels, and what comes."`
 	Config  configCmd  `cmd:"" help:"Check or print the server's configuration."`
@@ -95,6 +96,7 @@ func run(args []string) int {
 func parseAndRun(a *app, args []string) error {
 	commands := cli{
 		Serve:  serveCmd{newOptionFlags()},
+		Demo:   demoCmd{newOptionFlags()},
 		Config: configCmd{Print: configPrintCmd{newOptionFlags()}},
 	}
 	parser, err := kong.New(&commands,

@@ -1,0 +1,140 @@
+// Feed shows comments at a rate that a person can read, and says how many more
+// there were. Comments of this page are always shown; of the others, one in each
+// turn, chosen at random from all that came since the last.
+import { make, text, calm } from '/demos/shared/dom.js'
+import * as format from '/demos/shared/format.js'
+import { Rate } from '/demos/shared/meter.js'
+
+const turn = 333 // ms
+const most = 60 // comments on the page
+
+export class Feed {
+  #list
+  #parts
+  #rate = new Rate(3000)
+  #all = 0
+  #shown = 0
+  #seen = [] // times at which comments were shown, of the last second
+  #candidate = null // chosen from those that came since the last turn
+  #came = 0
+  #held = 0 // came while the reader looks at older ones
+  #following = true
+
+  constructor(list, parts) {
+    this.#list = list
+    this.#parts = parts
+    list.addEventListener('scroll', () => this.#scrolled(), { passive: true })
+    parts.newest.addEventListener('click', () => this.#toEnd())
+    setInterval(() => this.#turn(), turn)
+    setInterval(() => this.#count(), 500)
+  }
+
+  // add takes a comment that came just now. shown says that it stands in the
+  // list already.
+  add(comment, { shown = false } = {}) {
+    this.#all++
+    this.#rate.add(1, Date.now())
+    if (shown) {
+      this.#shown++
+      return
+    }
+    this.#came++
+    if (comment.person || Math.random() * this.#came < 1) {
+      if (this.#candidate?.person) this.#put([this.#row(this.#candidate)]) // people who are here are all shown
+      this.#candidate = comment
+    }
+  }
+
+  // old shows comments from before the page came, without counting them.
+  old(comments) {
+    this.#put(comments.slice(-8).map((c) => this.#row(c)))
+  }
+
+  // own shows a comment of this page before the server has it, and returns what
+  // changes its fate.
+  own(comment) {
+    const fate = make('span', { class: 'fate' }, 'sending')
+    const row = this.#row(comment, fate)
+    row.classList.add('own')
+    row.dataset.fate = 'pending'
+    this.#put([row])
+    this.#toEnd()
+    return (state, words) => {
+      row.dataset.fate = state
+      text(fate, words)
+    }
+  }
+
+  #turn() {
+    if (!this.#candidate || document.hidden) return
+    if (calm() && Date.now() % 1000 >= turn) return // slower for who asked for calm
+    const comment = this.#candidate
+    this.#candidate = null
+    this.#came = 0
+    if (!this.#following) {
+      this.#held++
+      text(this.#parts.newest, `Paused. Go to the newest`)
+      return
+    }
+    this.#shown++
+    this.#seen.push(Date.now())
+    this.#put([this.#row(comment)])
+  }
+
+  #row({ name, text: words }, ...extra) {
+    return make(
+      'li',
+      { class: 'comment' },
+      make('span', { class: `who c${hash(name) % 8}`, 'aria-hidden': 'true' }, initial(name)),
+      make('span', { class: 'name' }, name, ...extra),
+      make('span', { class: 'text' }, words),
+    )
+  }
+
+  #put(rows) {
+    requestAnimationFrame(() => {
+      this.#parts.empty.hidden = true
+      this.#list.append(...rows)
+      while (this.#list.childElementCount > most) this.#list.firstElementChild.remove()
+      if (this.#following) this.#list.scrollTop = this.#list.scrollHeight
+    })
+  }
+
+  #scrolled() {
+    const end = this.#list.scrollHeight - this.#list.clientHeight - this.#list.scrollTop < 40
+    if (end === this.#following) return
+    this.#following = end
+    this.#held = 0
+    this.#parts.newest.hidden = end
+    text(this.#parts.newest, 'Paused. Go to the newest')
+  }
+
+  #toEnd() {
+    this.#following = true
+    this.#parts.newest.hidden = true
+    this.#list.scrollTop = this.#list.scrollHeight
+  }
+
+  get rate() {
+    return this.#rate.per(Date.now())
+  }
+
+  #count() {
+    const now = Date.now()
+    const rate = this.rate
+    this.#seen = this.#seen.filter((time) => now - time < 3000)
+    const shown = this.#seen.length / 3
+    const more = Math.max(0, Math.round(rate - shown))
+    text(this.#parts.rate, format.rate(rate))
+    this.#parts.moreNow.replaceChildren(...(this.#all ? [make('b', {}, `+ ${format.count(more)} more`), ' a second'] : ['']))
+    text(this.#parts.moreAll, this.#all ? `${format.short(this.#all)} since you came` : '')
+  }
+}
+
+const initial = (name) => [...name.replace(/^[^\p{L}\p{N}]+/u, '')][0]?.toUpperCase() ?? '?'
+
+function hash(words) {
+  let h = 0
+  for (let i = 0; i < words.length; i++) h = (h * 31 + words.charCodeAt(i)) >>> 0
+  return h
+}

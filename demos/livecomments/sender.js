@@ -1,0 +1,58 @@
+// Sender publishes what people do on this page, one record after the other, each
+// until it is acknowledged. A record keeps its number and its idempotency key
+// through all tries, so it takes effect once; only one that was refused for good
+// gives its number back.
+export class Sender {
+  #client
+  #channel
+  #source
+  #number = 0
+  #queue = []
+  #busy = false
+
+  constructor(client, channel, source) {
+    this.#client = client
+    this.#channel = channel
+    this.#source = source
+  }
+
+  // send takes the record's own members. tell hears ('pending' | 'done' |
+  // 'refused', what about it).
+  send(members, tell = () => {}) {
+    this.#queue.push({ members, tell, t: Date.now() })
+    this.#run()
+  }
+
+  get waiting() {
+    return this.#queue.length
+  }
+
+  async #run() {
+    if (this.#busy) return
+    this.#busy = true
+    for (let tries = 0; this.#queue.length > 0; ) {
+      const { members, tell, t } = this.#queue[0]
+      const n = this.#number + 1
+      try {
+        const ack = await this.#client.publish(this.#channel, { s: this.#source, n, t, ...members }, { idempotencyKey: `${this.#source}/${n}/${t}` })
+        this.#number = n
+        this.#queue.shift()
+        tries = 0
+        tell('done', { ...ack, n, took: Date.now() - t })
+      } catch (error) {
+        if (refused(error)) {
+          this.#queue.shift()
+          tries = 0
+          tell('refused', error)
+          continue
+        }
+        tell('pending', error)
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(8000, 400 * 2 ** tries++)))
+      }
+    }
+    this.#busy = false
+  }
+}
+
+// refused tells what trying again does not mend.
+const refused = (error) => error?.status >= 400 && error.status < 500 && ![408, 425, 429].includes(error.status)

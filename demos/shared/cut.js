@@ -1,0 +1,31 @@
+// cuttable returns fetch and WebSocket for connect() whose connections can be cut
+// from the page, as a tunnel or a dead access point cuts them: the client is not
+// asked and finds out by itself.
+export function cuttable() {
+  const sockets = new Set()
+  let requests = [] // the newest ones; to abort one that has ended does nothing
+
+  return {
+    WebSocket: class extends WebSocket {
+      constructor(...args) {
+        super(...args)
+        sockets.add(this)
+        this.addEventListener('close', () => sockets.delete(this))
+      }
+    },
+
+    fetch(input, init = {}) {
+      const request = new AbortController()
+      requests = [...requests.slice(-31), request]
+      const signal = init.signal ? AbortSignal.any([init.signal, request.signal]) : request.signal
+      return fetch(input, { ...init, signal })
+    },
+
+    // cut ends all connections, and returns how many were under way at most.
+    cut() {
+      for (const socket of sockets) socket.close(4900, 'cut')
+      for (const request of requests) request.abort(new TypeError('the connection was cut'))
+      requests = []
+    },
+  }
+}
