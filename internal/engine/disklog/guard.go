@@ -255,8 +255,12 @@ func (f *guardedFile) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (f *guardedFile) Sync() error     { return f.g.try(f.File.Sync, false) }
-func (f *guardedFile) SyncData() error { return f.g.try(f.File.SyncData, false) }
+func (f *guardedFile) Sync() error { return f.g.try(f.File.Sync, false) }
+
+func (f *guardedFile) SyncData() error {
+	direct, ok := f.File.(interface{ again() bool })
+	return f.g.try(f.File.SyncData, ok && direct.again())
+}
 
 func (f *guardedFile) SyncTo(length int64) (full bool, err error) {
 	err = f.g.try(func() error {

@@ -38,6 +38,19 @@ func (z *zeroed) Create(name string, category vfs.DiskWriteCategory) (vfs.File, 
 	return z.FS.Create(name, category)
 }
 
+// ReuseForWrite makes a log of a file that is as long already.
+func (z *zeroed) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := z.FS.ReuseForWrite(oldname, newname, category)
+	if err != nil || z.bytes <= 0 || !strings.HasSuffix(newname, ".log") {
+		return f, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return f, nil //nolint:nilerr // what its size is matters to direct writes only
+	}
+	return newDirectLog(f, newname, info.Size()), nil
+}
+
 func (z *zeroed) fill(name string, category vfs.DiskWriteCategory) error {
 	f, err := z.FS.Create(name, category)
 	if err != nil {
