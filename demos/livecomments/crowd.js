@@ -9,7 +9,8 @@ export class Crowd {
   #marked = 0 // the last drop that is on the plot
   #steered = 0 // when a slider was moved last
   #onDrop
-  #late = 0 // how far behind now the newest points are
+  #newest = 0 // time of the newest point
+  #late = 700 // how old that gets before the next report comes
   #ask
 
   // ask posts to the demo's own address; onDrop is called once for each drop.
@@ -48,10 +49,13 @@ export class Crowd {
     this.#onDrop()
   }
 
-  // take shows a report. fresh is false for one from before the page came.
-  take(report, fresh) {
+  // take shows a report. fresh is false for one from before the page came; now is
+  // the time by the server's clock.
+  take(report, fresh, now) {
     for (const [time, connected] of report.samples) this.#plot.add(time, connected)
     if (!fresh) return
+    this.#late = Math.min(6000, Math.max(700, this.#late * 0.9, this.#newest ? now - this.#newest : 0))
+    this.#newest = report.samples.at(-1)?.[0] ?? this.#newest
     const { crowd, drop, settings } = report
     if (drop && drop.id > this.#marked) this.dropped(drop.id, drop.t)
     text($('connected'), format.count(crowd.connected))
@@ -91,6 +95,6 @@ export class Crowd {
   // draw shows the curve a little behind time, so that it ends where the newest
   // report does and does not jump.
   draw(now) {
-    this.#plot.draw(now - 700)
+    this.#plot.draw(now - this.#late)
   }
 }

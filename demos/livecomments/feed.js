@@ -23,6 +23,7 @@ export class Feed {
   constructor(list, parts) {
     this.#list = list
     this.#parts = parts
+    new ResizeObserver(() => this.#following && (list.scrollTop = list.scrollHeight)).observe(list)
     list.addEventListener('scroll', () => this.#scrolled(), { passive: true })
     parts.newest.addEventListener('click', () => this.#toEnd())
     setInterval(() => this.#turn(), turn)

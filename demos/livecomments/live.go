@@ -16,7 +16,6 @@ import (
 // The pace of the parts of a live show.
 const (
 	writeEvery  = 20 * time.Millisecond  // comments
-	linger      = 40 * time.Millisecond  // comments of that time share a publish
 	reactEvery  = 200 * time.Millisecond // reactions
 	sampleEvery = 100 * time.Millisecond // viewers connected
 	reportEvery = 5                      // samples in a report
@@ -74,8 +73,8 @@ func (l *live) wait() {
 
 // publisher starts a producer of JSON. Its Close gives up what the context's end
 // leaves unsent.
-func (l *live) publisher(ctx context.Context, channel string, linger time.Duration, onAck func(client.Ack)) (publish func(record any) error, stop func(), err error) {
-	p, err := l.client.NewPublisher(ctx, channel, client.PublisherOptions{ContentType: "application/json", Linger: linger, OnAck: onAck})
+func (l *live) publisher(ctx context.Context, channel string, onAck func(client.Ack)) (publish func(record any) error, stop func(), err error) {
+	p, err := l.client.NewPublisher(ctx, channel, client.PublisherOptions{ContentType: "application/json", OnAck: onAck})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +90,7 @@ func (l *live) publisher(ctx context.Context, channel string, linger time.Durati
 
 // write publishes the audience's comments, each at the time that it bears.
 func (l *live) write(ctx context.Context) error {
-	publish, stop, err := l.publisher(ctx, comments, linger, func(a client.Ack) { l.readers.Store(int64(a.Readers)) })
+	publish, stop, err := l.publisher(ctx, comments, func(a client.Ack) { l.readers.Store(int64(a.Readers)) })
 	if err != nil {
 		return err
 	}
@@ -119,7 +118,7 @@ func (l *live) react(ctx context.Context) error {
 	}
 	l.setTotals(last)
 	l.done.Go(func() { l.fold(ctx, last) })
-	publish, stop, err := l.publisher(ctx, reactions, 0, nil)
+	publish, stop, err := l.publisher(ctx, reactions, nil)
 	if err != nil {
 		return err
 	}
@@ -190,7 +189,7 @@ func (l *live) setTotals(t totals) {
 
 // reports publishes how it goes, until the end.
 func (l *live) reports(ctx context.Context) error {
-	publish, stop, err := l.publisher(ctx, state, 0, nil)
+	publish, stop, err := l.publisher(ctx, state, nil)
 	if err != nil {
 		return err
 	}

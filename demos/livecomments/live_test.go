@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"twohop/client"
-	"twohop/internal/config"
 	"twohop/server"
 )
 
@@ -20,7 +20,8 @@ func serve(t *testing.T) (url string) {
 	t.Helper()
 	c := server.DefaultConfig()
 	c.Listen, c.Engine = "127.0.0.1:0", "memory"
-	c.Rules = []config.Rule{{Match: Prefix + "**", Create: "on-publish", ContentType: "application/json"}}
+	c.Rules = slices.Grow(c.Rules, 1)[:1]
+	c.Rules[0].Match, c.Rules[0].Create, c.Rules[0].ContentType = Prefix+"**", "on-publish", "application/json"
 	ready := make(chan net.Addr, 1)
 	s, err := server.New(server.Options{Config: &c, Log: slog.New(slog.DiscardHandler), Ready: func(a net.Addr) { ready <- a }})
 	if err != nil {

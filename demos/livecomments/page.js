@@ -62,7 +62,6 @@ function tookComments({ records }) {
     lags.push(now + clock.offset - record.t)
     if (record.s === me) feed.add(comment, { shown: true })
     else feed.add(comment)
-    outage.read(record)
   }
   if (old.length) feed.old(old)
   link.took(lags, Object.values(sequences))
@@ -177,7 +176,7 @@ function tookState({ records }) {
     if (!valid(report) || !report.crowd) continue
     sequences.state.take(report)
     const fresh = report.t > came - clock.offset - 2000
-    crowd.take(report, fresh)
+    crowd.take(report, fresh, Date.now() + clock.offset)
     if (!begun) {
       begun = true
       Object.assign(totals, Object.fromEntries(kinds.map((kind) => [kind, report.totals?.counts?.[kind] ?? 0])))
@@ -197,21 +196,13 @@ const captions = { verse: 'Harbour Lights, verse', chorus: 'Harbour Lights, chor
 
 const outage = {
   since: 0,
-  records: 0,
   begin() {
     this.since ||= Date.now()
-    this.records = 0
-  },
-  read(record) {
-    if (this.since && record.t >= this.since + clock.offset - 50) this.records++
   },
   end() {
-    if (!this.since) return
     const away = Date.now() - this.since
-    const { records } = this
     this.since = 0
     setTimeout(() => announce(`Connected again after ${(away / 1000).toFixed(1)} seconds, ${format.plural(link.gaps, 'gap')}.`), 400)
-    return records
   },
 }
 
@@ -224,7 +215,10 @@ const veils = {
 client.addEventListener('status', () => {
   const { state } = client.status
   if (state === 'waiting' || state === 'offline') outage.begin()
-  if (state === 'open') outage.end()
+  if (state === 'open' && outage.since) {
+    outage.end()
+    watch() // it may be another server, which does not know this page
+  }
   veil()
 })
 
@@ -248,6 +242,7 @@ function veil() {
 // --- following
 
 const follows = {}
+const places = {} // offsets of what was taken last
 
 async function read(name, options, took) {
   const f = client.follow(prefix + name, options)
@@ -256,6 +251,7 @@ async function read(name, options, took) {
     for await (const batch of f) {
       if (follows[name] !== f) return // another took over at its offset
       if (batch.records?.length) took(batch)
+      places[name] = batch.offset
       if (f.budget !== undefined && name === 'comments') link.inForce(f.budget)
     }
   } catch (error) {
@@ -267,17 +263,20 @@ let budget = 250
 // follow begins, or goes on at the same offsets with another budget.
 function follow(ms) {
   budget = ms
+  const next = []
   for (const [name, took, from] of [['comments', tookComments, { tailRecords: 40 }], ['state', tookState, { tailRecords: 60 }], ['reactions', tookReactions, null]]) {
-    const before = follows[name]
-    if (!before && !from) continue
-    const options = before?.offset ? { offset: before.offset } : (from ?? { offset: reactionsFrom })
+    if (!from && !reactionsFrom) continue // the state's first report will tell
+    follows[name]?.close()
     follows[name] = null
-    before?.close()
-    read(name, { ...options, budget: name === 'state' ? Math.min(ms, 250) : ms }, took)
+    const options = places[name] ? { offset: places[name] } : (from ?? { offset: reactionsFrom })
+    next.push(() => read(name, { ...options, budget: ms }, took))
   }
+  // In a turn of its own: what is left and followed again in one is the same to
+  // the client, budget and all.
+  setTimeout(() => next.forEach((begin) => begin()))
 }
 
-let reactionsFrom = 'now'
+let reactionsFrom
 function followReactions(offset) {
   reactionsFrom = offset
   read('reactions', { offset, budget }, tookReactions)

@@ -37,8 +37,7 @@ export class Stage {
   #visible = true
   #running = false
   #last = 0
-  #cost = 4 // ms a frame takes, on average
-  #skip = false
+  #pace = new Pace()
 
   constructor(canvas) {
     this.#canvas = canvas
@@ -83,15 +82,11 @@ export class Stage {
     this.#running = this.#moves()
     if (!this.#running) return
     requestAnimationFrame((next) => this.#frame(next))
-    // On a machine that takes long for a frame every second one is enough, so
-    // that the rest of the page stays quick.
-    this.#skip = this.#cost > 9 && !this.#skip
-    if (this.#skip) return
+    if (!this.#pace.draws(now)) return
     const passed = Math.min(100, now - this.#last)
     this.#last = now
     this.#toward(1 - Math.exp(-passed / 700))
     this.#draw()
-    this.#cost = between(this.#cost, performance.now() - now, 0.1)
   }
 
   #toward(share) {
@@ -102,7 +97,7 @@ export class Stage {
   }
 
   #draw() {
-    const { context: c, width, height } = sharp(this.#canvas, 1.5)
+    const { context: c, width, height } = sharp(this.#canvas, this.#pace.sharpness)
     if (width === 0) return
     const scale = Math.max(width / 1600, height / 900)
     if (this.#still?.width !== this.#canvas.width || this.#still?.height !== this.#canvas.height) {
@@ -312,6 +307,31 @@ export class Stage {
       c.fillRect(-6, -4, 12, 8)
       c.restore()
     }
+  }
+}
+
+// Pace finds out how much this device can draw: when frames come late, the scene
+// takes fewer of them and is drawn coarser, so that the rest of the page stays
+// quick. It only ever takes less.
+class Pace {
+  #level = 0
+  #frames = 0
+  #since = 0
+  #last = 0
+
+  get sharpness() {
+    return [1.5, 1, 1, 0.75][this.#level]
+  }
+
+  draws(now) {
+    if (now - this.#last > 400) this.#frames = 0 // it was away
+    this.#last = now
+    if (this.#frames === 0) this.#since = now
+    if (++this.#frames > 40) {
+      if (now - this.#since > 40 * 22 && this.#level < 3) this.#level++
+      this.#frames = 0
+    }
+    return this.#frames % (this.#level + 1) === 0
   }
 }
 

@@ -22,7 +22,7 @@ var slots = map[string][]string{
 		"Montreal", "Chennai", "Valparaíso", "Busan", "Leeds", "Izmir", "Cape Town", "Auckland", "Gdańsk", "Austin", "Reykjavík"},
 	"part":   {"bass line", "guitar", "drummer", "harmony", "bridge", "intro", "brass section", "light show", "second verse", "piano", "voice"},
 	"good":   {"unreal", "so good", "perfect", "gorgeous", "huge", "out of this world", "wonderful", "beyond words", "magic"},
-	"person": {"my mum", "my little brother", "my roommate", "my grandma", "the dog", "my whole office", "the neighbours", "my sister", "the cat", "my kids"},
+	"person": {"my mum", "my little brother", "my roommate", "my grandma", "the dog", "my whole office", "my sister", "the cat", "my daughter"},
 	"room": {"in the kitchen", "on the night bus", "from my desk", "in the car park", "under the blanket", "on the balcony", "in the laundry room",
 		"at the airport", "from the train", "in the back row"},
 	"cheer": {"wooo", "yesss", "oh wow", "here we go", "finally", "louder", "again", "bravo", "encore", "what a night"},

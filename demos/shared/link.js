@@ -27,6 +27,7 @@ export const budgets = [
 ]
 
 const states = {
+  idle: 'Idle',
   connecting: 'Connecting',
   open: 'Live',
   waiting: 'Reconnecting',

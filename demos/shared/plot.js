@@ -66,7 +66,7 @@ export class Plot {
       c.fillText(back === 0 ? 'now' : `${Math.round(back)} s ago`, back === 0 ? width : x(now - back * 1000), height - 5)
     }
     this.#line(c, k, x, y, bottom, left)
-    this.#marks(c, k, x, left, bottom)
+    this.#marks(c, k, x, left, bottom, now)
   }
 
   #line(c, k, x, y, bottom, left) {
@@ -91,10 +91,10 @@ export class Plot {
     c.restore()
   }
 
-  #marks(c, k, x, left, bottom) {
+  #marks(c, k, x, left, bottom, now) {
     for (const [time, label] of this.#events) {
       const at = Math.round(x(time)) + 0.5
-      if (at < left) continue
+      if (at < left || time > now) continue
       c.strokeStyle = k.ink
       c.setLineDash([3, 3])
       c.beginPath()
