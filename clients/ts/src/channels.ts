@@ -4,8 +4,7 @@
 import { type Cursor, take } from "./cursor.js"
 import { told } from "./errors.js"
 import type { Sub } from "./lane.js"
-import { milliseconds } from "./need.js"
-import type { Advice, Batch, Frame, Sink, Start } from "./types.js"
+import type { Batch, Frame, Sink, Start } from "./types.js"
 import type { Place } from "./cursor.js"
 
 /** What the subscription brought while somebody catches up: from where, and the batch. */
@@ -17,40 +16,29 @@ export interface Kept {
 /** Who is farther behind than this many batches will meet a later one. */
 const mostKept = 1000
 
-export class Subscription implements Sub {
+export interface Subscription extends Sub {
   cursor: Cursor
-  budget = Infinity
+  from: Start
+  budget: number
+  /** The budget that the server told. */
   inForce?: number
-  advice?: Advice
-  waiting?: boolean
-  readonly sinks = new Map<Sink, number>()
+  readonly start: Start
+  readonly sinks: Set<Sink>
   /** Of each that catches up; it is told when there is more. */
-  readonly joiners = new Map<Kept[], () => void>()
-
-  constructor(
-    readonly channel: string,
-    readonly start: Start,
-  ) {
-    this.cursor = start.offset && start.offset !== "now" && start.offset !== "-1" ? { name: "live", offset: start.offset } : { name: "new" }
-  }
-
-  get from(): Start {
-    return this.cursor.offset === undefined ? this.start : { offset: this.cursor.offset }
-  }
-
-  /** Adds a follower. The least budget counts; true if that is another one now. */
-  attach(sink: Sink, budget: number): boolean {
-    this.sinks.set(sink, budget)
-    if (this.inForce !== undefined) sink.budget(this.inForce)
-    const least = Math.min(...this.sinks.values())
-    if (least === this.budget) return false
-    this.budget = least
-    this.advice = undefined
-    return true
-  }
+  readonly joiners: Map<Kept[], () => void>
 }
 
-export const budgetOf = (b: string | undefined): number => milliseconds(b) || 0
+const isOffset = (o?: string): boolean => /_/.test(o ?? "")
+
+export const subscription = (channel: string, start: Start): Subscription => ({
+  channel,
+  start,
+  from: start,
+  cursor: isOffset(start.offset) ? { name: "live", offset: start.offset } : { name: "new" },
+  budget: Infinity,
+  sinks: new Set(),
+  joiners: new Map(),
+})
 
 const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
 
@@ -62,7 +50,7 @@ export const batchOf = (f: Frame): Batch => ({
   text: f.text,
   bytes: f.base64 === undefined ? f.bytes : decode(f.base64),
   offset: f.offset!,
-  upToDate: !!f.upToDate,
+  upToDate: !!(f.upToDate || f.waiting),
   closed: !!f.closed,
   reset: f.type === "reset" ? { reason: f.reason!, start: f.start, tail: f.tail, missed: f.missed } : undefined,
 })
@@ -77,18 +65,18 @@ export interface Outcome {
 /** Gives the frame of a lane to the followers of its channel, as the cursor's rule says. */
 export function deliver(s: Subscription, places: Map<string, Place>, f: Frame): Outcome {
   if (f.type === "subscribed") {
-    s.waiting = f.waiting
     s.inForce = f.budget
-    if (f.budget !== undefined) for (const sink of s.sinks.keys()) sink.budget(f.budget)
+    for (const sink of s.sinks) sink.inForce(f.budget!)
   }
   const from = s.cursor.offset
   const t = take(s.cursor, places.get(s.channel), f)
   s.cursor = t.cursor
+  if (t.cursor.offset) s.from = { offset: t.cursor.offset }
   if (t.place) places.set(s.channel, t.place)
   else places.delete(s.channel)
   const batch = t.deliver && batchOf(t.deliver === "all" ? f : { ...f, ...marks })
   if (batch) {
-    for (const sink of [...s.sinks.keys()]) sink.batch(batch)
+    for (const sink of [...s.sinks]) sink.batch(batch)
     for (const [kept, tell] of s.joiners) {
       if (kept.push({ from, batch }) > mostKept) kept.shift()
       tell()

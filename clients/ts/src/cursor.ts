@@ -25,7 +25,7 @@ export interface Taken {
   /** The lane must begin anew, at the cursor. */
   again?: true
   /** No frame of the channel follows: why. */
-  end?: "closed" | "error"
+  end?: "closed" | "deleted" | "error"
 }
 
 type Kind = "subscribed" | "data" | "reset" | "unsubscribed" | "error"
@@ -36,16 +36,18 @@ const gone: Rule = (cursor) => ({ cursor, place: undefined })
 
 const subscribed: Rule = (c, _, f) => {
   const place = { at: f.offset }
-  const news = f.upToDate && !c.upToDate
-  if (c.name === "new" || (news && f.offset === c.offset)) {
-    return { cursor: { name: "live", offset: f.offset, upToDate: f.upToDate }, place, deliver: news ? "marks" : undefined }
+  const upToDate = f.upToDate || f.waiting // there is nothing in a channel that does not exist yet
+  const news = upToDate && !c.upToDate
+  // A channel that did not exist was followed from the beginning of any log; now it has one of its own.
+  if (c.name === "new" || /^[0_]+$/.test(c.offset!) || (news && f.offset === c.offset)) {
+    return { cursor: { name: "live", offset: f.offset, upToDate }, place, deliver: news ? "marks" : undefined }
   }
   return { cursor: c, place }
 }
 
 const data: Rule = (c, place, f) => {
   if (!place) return { cursor: c, place }
-  const to = { at: f.offset }
+  const to = place.at! > f.offset! ? place : { at: f.offset }
   const end = f.closed ? "closed" : undefined
   const next: Cursor = { name: end ? "ended" : "live", offset: f.offset, upToDate: f.upToDate }
   if (c.offset !== undefined && f.offset! <= c.offset) {
@@ -59,9 +61,8 @@ const data: Rule = (c, place, f) => {
 const reset: Rule = (c, place, f) => {
   if (!place) return { cursor: c, place }
   if (place.at !== c.offset) return { cursor: c, place: undefined, again: true }
-  const cursor: Cursor = { name: "live", offset: f.offset }
-  if (f.reason === "deleted") return { cursor, place: undefined, deliver: "all", again: true }
-  return { cursor, place: { at: f.offset }, deliver: "all" }
+  if (f.reason === "deleted") return { cursor: { name: "ended", offset: f.offset }, place: undefined, deliver: "all", end: "deleted" }
+  return { cursor: { name: "live", offset: f.offset }, place: { at: f.offset }, deliver: "all" }
 }
 
 const error: Rule = (c, place, f) => {

@@ -12,21 +12,22 @@ export interface Details {
 }
 
 export class TwohopError extends Error {
-  /** What programs look at: a code of PROTOCOL.md, section 11. */
-  readonly code: string
-  readonly hint: string
-  readonly status?: number
-  readonly retry?: boolean
-  readonly after?: number
-  readonly channel?: string
-  readonly offset?: string
+  declare readonly hint: string
+  declare readonly status?: number
+  declare readonly retry?: boolean
+  declare readonly after?: number
+  declare readonly channel?: string
+  declare readonly offset?: string
 
-  constructor(code: string, message: string, hint = "", details: Details = {}) {
+  constructor(
+    /** What programs look at: a code of PROTOCOL.md, section 11. */
+    readonly code: string,
+    message: string,
+    hint?: string,
+    details?: Details,
+  ) {
     super(message)
-    this.name = "TwohopError"
-    this.code = code
-    this.hint = hint
-    Object.assign(this, details)
+    Object.assign(this, details, { code, hint, name: "TwohopError" })
   }
 }
 

@@ -1,81 +1,83 @@
 // What follow() returns: batches by iterator or callback.
 
-import type { Batch, FollowOptions, Handle, Sink, Start } from "./types.js"
+import type { Batch, FollowOptions, Sink, Start } from "./types.js"
 
 /** Batches that may wait for a slow reader; then the server keeps the rest. */
 const most = 256
 
-export class Follower implements AsyncIterable<Batch> {
+export class Follower implements AsyncIterable<Batch>, Sink {
   /** After the last batch that was given out. */
   offset?: string
   /** How late an update may be, as the server has it, in milliseconds. */
   budget?: number
   /** Resolves when the channel was closed or the follower was, and rejects with the error that ended it. */
   readonly done: Promise<void>
+  /** Behind the last batch that has come. */
+  at: Start
 
-  readonly sink: Sink
-  handle?: Handle
   #queue: Batch[] = []
   #paused = false
   #ended = false
   #error?: Error
   #wake?: () => void
   #settle!: (error?: Error) => void
+  #abort = (): void => this.close()
 
   constructor(
     readonly channel: string,
-    private readonly start: Start,
-    /** The budget that was asked for. */
-    readonly wanted: string | undefined,
+    readonly wanted: number,
     private readonly options: FollowOptions,
-    private readonly forget: () => void,
+    private readonly ask: (what: "enter" | "leave", f: Follower) => void,
   ) {
+    const { offset, tailRecords, since, signal } = options
+    this.at = { offset, tailRecords, since: since instanceof Date ? since.toISOString() : since?.toString() }
     this.done = new Promise((resolve, reject) => (this.#settle = (e) => (e ? reject(e) : resolve())))
     this.done.catch(() => {}) // whoever iterates has the error there
-    this.sink = {
-      batch: (b) => this.#take(b),
-      budget: (ms) => (this.budget = ms),
-      end: (e) => this.#end(e),
+    if (signal?.aborted) this.end()
+    else {
+      ask("enter", this)
+      signal?.addEventListener("abort", this.#abort)
     }
   }
 
-  /** Where another connection goes on: behind all that has come. */
-  get from(): Start {
-    const offset = this.#queue.at(-1)?.offset ?? this.offset
-    return offset ? { offset } : this.start
-  }
-
+  /** Ends the follower; an iteration over it ends. */
   close(): void {
     this.#queue = []
-    this.handle?.close()
-    this.#end()
+    this.end()
   }
 
-  #take(b: Batch): void {
-    if (this.#ended) return
+  /** @internal */
+  batch(b: Batch): void {
     const { onBatch, onReset } = this.options
-    if (!onBatch) {
-      this.#queue.push(b)
-      if (this.#queue.length >= most && !this.#paused) this.handle?.pause((this.#paused = true))
-    }
+    if (this.#ended) return
+    this.at = { offset: b.offset }
     try {
       if (b.reset) onReset?.(b.reset)
       if (onBatch) {
         this.offset = b.offset
         onBatch(b)
+      } else if (this.#queue.push(b) >= most && !this.#paused) {
+        this.#paused = true
+        this.ask("leave", this)
       }
     } catch (e) {
-      this.handle?.close()
-      this.#end(e as Error)
+      this.end(e as Error)
     }
     this.#wake?.()
   }
 
-  #end(error?: Error): void {
+  /** @internal */
+  inForce(ms: number): void {
+    this.budget = ms
+  }
+
+  /** @internal */
+  end(error?: Error): void {
     if (this.#ended) return
     this.#ended = true
     this.#error = error
-    this.forget()
+    this.options.signal?.removeEventListener("abort", this.#abort)
+    this.ask("leave", this)
     this.#settle(error)
     this.#wake?.()
   }
@@ -90,8 +92,10 @@ export class Follower implements AsyncIterable<Batch> {
         } else if (this.#ended) {
           if (this.#error) throw this.#error
           return
-        } else if (this.#paused) this.handle?.pause((this.#paused = false))
-        else await new Promise<void>((resolve) => (this.#wake = resolve))
+        } else if (this.#paused) {
+          this.#paused = false
+          this.ask("enter", this)
+        } else await new Promise<void>((resolve) => (this.#wake = resolve))
       }
     } finally {
       this.close()

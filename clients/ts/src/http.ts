@@ -27,23 +27,18 @@ export interface Refusal extends TwohopError {
 }
 
 async function refusal(env: Env, answer: Response): Promise<TwohopError> {
-  const { status } = answer
-  let body: Frame
-  try {
-    body = (await answer.json()) as Frame
-  } catch {
-    body = {} as Frame // a proxy's page
-  }
+  const { status, headers } = answer
+  const body = (await answer.json().catch(() => ({}))) as Frame // a proxy's page is none
   const error: Refusal = new TwohopError(
     body.code ?? (status === 404 ? "not_found" : status < 500 ? "invalid_request" : "unavailable"),
     body.message ?? "the answer was HTTP " + status,
     body.hint,
     {
       status,
-      retry: status === 408 || status === 425 || status === 429 || (status >= 500 && status !== 501) || body.code === "body_cut",
-      after: retryAfter(env, answer.headers.get("Retry-After")),
+      retry: /^(408|425|429|5(?!01))/.test(String(status)) || body.code === "body_cut",
+      after: retryAfter(env, headers.get("Retry-After")),
       channel: body.channel,
-      offset: answer.headers.get("Stream-Next-Offset") ?? undefined,
+      offset: headers.get("Stream-Next-Offset") ?? undefined,
     },
   )
   if (body.code === "reset") error.reset = body

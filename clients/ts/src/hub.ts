@@ -1,16 +1,16 @@
 // The driver of the machine: lanes, timers and the events of the browser on one side,
 // the subscriptions and whoever follows on the other.
 
-import { budgetOf, deliver, Subscription } from "./channels.js"
+import { deliver, subscription, type Subscription } from "./channels.js"
 import type { Env } from "./env.js"
 import { lost, mends, told, TwohopError } from "./errors.js"
 import { join } from "./join.js"
 import type { Lane, Line, Open } from "./lane.js"
-import { initial, step, type Effect, type Event, type State } from "./machine.js"
+import { initial, step, type Event } from "./machine.js"
 import { recall, remember } from "./memory.js"
 import { needOf } from "./need.js"
-import { Publisher } from "./publish.js"
-import type { Advice, Frame, Handle, Hub, Item, Published, Sink, Start, Status, Transport } from "./types.js"
+import { publisher } from "./publish.js"
+import type { Advice, Frame, Hub, Sink, Status, Transport } from "./types.js"
 
 export type Transports = Partial<Record<Transport, Open>>
 
@@ -18,304 +18,273 @@ export type Transports = Partial<Record<Transport, Open>>
 const usefulTime = 5000
 /** On a page that is looked at again, a lane that was silent for longer is replaced. */
 const suspicious = 18_000
-/** Publishes within this time make a connection one that writes, for as long after. */
+/** Three publishes within this time make a connection one that writes, for as long after. */
 const writeWindow = 10_000
 const writeMemory = 60_000
 
 interface Running {
-  lane: Lane
+  lane?: Lane
   transport: Transport
-  opened: boolean
+  opened?: boolean
+  useful?: boolean
   since: number
-  useful: boolean
+  /** When something came. */
   last: number
   timer?: unknown
 }
 
-export class Connection implements Hub {
-  readonly counts = { bytesIn: 0, batches: 0, records: 0, reconnects: -1 }
-  #state: State
-  #lanes = new Map<number, Running>()
-  #subs = new Map<string, Subscription>()
-  #again = new Set<string>()
-  #advice?: Advice
-  #lastError?: Error
-  #timer?: unknown
-  #events: Event[] = []
-  #stepping = false
-  #scheduled = false
-  #told = ""
-  #writes: number[] = []
-  #publisher: Publisher
-  #undo: (() => void)[] = []
+/** Stands for a transport that was not built in. */
+const absent: Open = (line) => {
+  queueMicrotask(() => line.failed("denied", new TwohopError("unsupported", "this transport was not built in", "name it in connectWith()")))
+  return { sync() {}, close() {} }
+}
 
-  constructor(
-    private readonly env: Env,
-    private readonly transports: Transports,
-    private readonly changed: (s: Status) => void,
-  ) {
-    const blocked = recall(env.base)
-    for (const t of ["ws", "sse", "long-poll"] as const) if (!transports[t] || (t === "ws" && !env.WebSocket)) blocked[t] = Infinity
-    this.#state = { ...initial(env.forced, blocked), online: globalThis.navigator?.onLine !== false }
-    this.#publisher = new Publisher(env, () => {
-      const r = this.#lanes.get(this.#state.lane)
-      return r?.opened && r.lane.send ? r.lane : undefined
-    })
-    const on = (target: EventTarget | undefined, type: string, f: () => void): void => {
-      target?.addEventListener?.(type, f)
-      this.#undo.push(() => target?.removeEventListener?.(type, f))
+const closedError = (): Error => new TwohopError("closed", "the client is closed", "connect again")
+
+/** A connection of one's own. changed is called when its status is another, but for counts. */
+export function connection(env: Env, transports: Transports, changed: (s: Status) => void): Hub {
+  const { clock } = env
+  const lanes = new Map<number, Running>()
+  const subs = new Map<string, Subscription>()
+  const joining = new Map<Sink, AbortController>()
+  const alive = new AbortController()
+  const counts = { bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
+  let again = new Set<string>()
+  let writes: number[] = []
+  let advice: Advice | undefined
+  let lastError: Error | undefined
+  let timer: unknown
+  let scheduled = false
+  let said = ""
+
+  const blocked = recall(env.base)
+  // A transport that isn't there never gets through, unless somebody insists.
+  if (!env.WebSocket) blocked.ws = Infinity
+  for (const t of ["ws", "sse"] as const) if (!transports[t]) blocked[t] = Infinity
+  let state = { ...initial(env.forced, blocked), online: globalThis.navigator?.onLine !== false }
+
+  const serving = (): Running | undefined => lanes.get(state.lane)
+  const outbox = publisher(env, () => (serving()?.opened ? serving()!.lane : undefined))
+
+  const status = (): Status => ({
+    ...counts,
+    state: state.name === "trying" ? "open" : state.name === "waiting" && !state.online ? "offline" : state.name,
+    transport: state.transport,
+    advice: advice ?? [...subs.values()].find((s) => s.advice)?.advice,
+    lastError,
+  })
+
+  function tell(): void {
+    const s = status()
+    const now = JSON.stringify([s.state, s.transport, s.advice, s.lastError?.message])
+    if (now !== said) {
+      said = now
+      changed(s)
     }
-    on(globalThis as unknown as EventTarget, "online", () => this.#dispatch({ type: "online" }))
-    on(globalThis as unknown as EventTarget, "offline", () => this.#dispatch({ type: "offline" }))
-    on(globalThis.document, "visibilitychange", () => document.hidden || this.wake())
   }
 
-  get status(): Status {
-    const s = this.#state
-    return {
-      ...this.counts,
-      reconnects: Math.max(0, this.counts.reconnects),
-      state: s.name === "trying" ? "open" : s.name,
-      transport: s.transport,
-      advice: this.#advice ?? [...this.#subs.values()].find((sub) => sub.advice)?.advice,
-      lastError: this.#lastError,
-    }
-  }
-
-  wake(): void {
-    const r = this.#lanes.get(this.#state.lane)
-    const silent = !!r && /ws|sse/.test(r.transport) && this.env.clock.now() - r.last > suspicious
-    this.#dispatch({ type: "wake", silent })
-    this.#publisher.pump()
-  }
-
-  force(transport: Transport | undefined): void {
-    this.#dispatch({ type: "force", transport })
-  }
-
-  follow(channel: string, start: Start, budget: string | undefined, sink: Sink): Handle {
-    const ms = budgetOf(budget)
-    let at = start
-    let control: AbortController | undefined
-    const mine: Sink = {
-      batch(b) {
-        at = { offset: b.offset }
-        sink.batch(b)
-      },
-      budget: (n) => sink.budget(n),
-      end: (e) => sink.end(e),
-    }
-    const attach = (sub: Subscription): void => {
-      const known = sub.sinks.size > 0
-      if (sub.attach(mine, ms) && known) this.#again.add(channel)
-      this.#schedule()
-    }
-    const enter = (): void => {
-      const sub = this.#subs.get(channel)
-      if (!sub) {
-        const fresh = new Subscription(channel, at)
-        this.#subs.set(channel, fresh)
-        return attach(fresh)
+  function dispatch(e: Event): void {
+    const [after, effects] = step(state, e, clock.now(), clock.random())
+    state = after
+    for (const [what, n, transport] of effects) {
+      if (what === "open") open(n, transport)
+      else if (what === "adopt") serving()?.lane!.adopt?.()
+      else if (what === "drop") drop(n)
+      else if (what === "remember") remember(env.base, n)
+      else if (what === "end") endAll((lastError = n))
+      else {
+        clock.clear(timer)
+        if (n !== undefined) timer = clock.set(() => dispatch({ type: "timer" }), n)
       }
-      const c = sub.cursor
-      const now = !at.tailRecords && !at.since && (at.offset ?? "now") === "now"
-      if (c.offset === undefined ? JSON.stringify(sub.start) === JSON.stringify(at) : at.offset === c.offset) return attach(sub)
-      if (now && c.upToDate) {
-        mine.batch({ channel, records: [], offset: c.offset!, upToDate: true, closed: false })
-        return attach(sub)
-      }
-      const mineNow = (control = new AbortController())
-      void join(this.env, sub, at, mine, () => attach(sub), mineNow.signal).then((alone) => alone && !mineNow.signal.aborted && enter())
     }
-    const leave = (): void => {
-      control?.abort()
-      const sub = this.#subs.get(channel)
-      if (!sub?.sinks.delete(mine) || sub.sinks.size) return
-      this.#forget(sub)
-    }
-    if (this.#state.name !== "closed") enter()
-    return { close: leave, pause: (on) => (on ? leave() : enter()) }
+    tell()
   }
 
-  publish(item: Item): Promise<Published> {
-    if (this.#state.name === "closed") return Promise.reject(closedError())
-    const now = this.env.clock.now()
-    this.#writes = [now, ...this.#writes].slice(0, 3)
-    if (this.#writing(now)) this.#schedule()
-    return this.#publisher.publish(item)
+  function drop(n: number): void {
+    const r = lanes.get(n)
+    lanes.delete(n)
+    clock.clear(r?.timer)
+    r?.lane!.close()
+    if (r?.lane!.send) outbox.lost()
   }
 
-  close(): void {
-    for (const f of this.#undo) f()
-    this.#dispatch({ type: "close" })
-    this.#publisher.close(closedError())
-    for (const sub of [...this.#subs.values()]) this.#end(sub)
-  }
-
-  /** Three publishes in a row make a connection one that writes. */
-  #writing(now: number): boolean {
-    const [last = -Infinity, , third = -Infinity] = this.#writes
-    return now - last < writeMemory && last - third < writeWindow
-  }
-
-  #forget(sub: Subscription): void {
-    this.#subs.delete(sub.channel)
-    this.#schedule()
-    for (const tell of sub.joiners.values()) tell()
-  }
-
-  #end(sub: Subscription, error?: Error): void {
-    const sinks = [...sub.sinks.keys()]
-    sub.sinks.clear()
-    this.#forget(sub)
-    for (const s of sinks) s.end(error)
-  }
-
-  /** Changes of the list come together: they are told once, at the end of the turn. */
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    queueMicrotask(() => {
-      this.#scheduled = false
-      if (this.#state.name === "closed") return
-      const again = this.#again
-      this.#again = new Set()
-      this.#weigh()
-      this.#lanes.get(this.#state.lane)?.lane.sync(again)
-    })
-  }
-
-  #weigh(): void {
-    const need = needOf(this.#subs.values(), this.#writing(this.env.clock.now()), this.#advice)
-    if (need !== this.#state.need) this.#dispatch({ type: "need", need })
-  }
-
-  #dispatch(e: Event): void {
-    this.#events.push(e)
-    if (this.#stepping) return
-    this.#stepping = true
-    for (let next = this.#events.shift(); next; next = this.#events.shift()) {
-      const [state, effects] = step(this.#state, next, this.env.clock.now(), this.env.clock.random())
-      this.#state = state
-      for (const effect of effects) this.#do(effect)
-    }
-    this.#stepping = false
-    this.#tell()
-  }
-
-  #tell(): void {
-    const s = this.status
-    const now = [s.state, s.transport, s.advice?.transport, s.advice?.interval, s.lastError?.message].join()
-    if (now === this.#told) return
-    this.#told = now
-    this.changed(s)
-  }
-
-  #do(e: Effect): void {
-    const { clock } = this.env
-    switch (e.do) {
-      case "open":
-        return this.#open(e.lane, e.transport)
-      case "adopt":
-        return this.#lanes.get(e.lane)?.lane.adopt?.()
-      case "drop": {
-        const r = this.#lanes.get(e.lane)
-        this.#lanes.delete(e.lane)
-        clock.clear(r?.timer)
-        r?.lane.close()
-        if (r?.lane.send) this.#publisher.lost()
-        return
-      }
-      case "timer":
-        clock.clear(this.#timer)
-        this.#timer = e.ms === undefined ? undefined : clock.set(() => this.#dispatch({ type: "timer" }), e.ms)
-        return
-      case "remember":
-        return remember(this.env.base, e.blocked)
-      case "end":
-        this.#lastError = e.error
-        for (const sub of [...this.#subs.values()]) this.#end(sub, e.error)
-    }
-  }
-
-  #open(n: number, transport: Transport): void {
-    const { clock } = this.env
-    if (this.#state.lane === n) this.counts.reconnects++
-    const now = clock.now()
-    const r: Running = { lane: undefined as unknown as Lane, transport, opened: false, since: now, useful: false, last: now }
-    const lasted = (): boolean => r.useful || (r.opened && clock.now() - r.since > usefulTime)
+  function open(n: number, transport: Transport): void {
+    const since = clock.now()
+    const r: Running = { transport, since, last: since }
+    if (lanes.size === 0 && state.lanes > 1) counts.reconnects++
+    lanes.set(n, r)
+    const lasted = (): boolean => r.useful || (!!r.opened && clock.now() - since > usefulTime)
     const line: Line = {
-      env: this.env,
-      subs: this.#subs,
+      env,
+      subs,
       places: new Map(),
-      forced: this.#state.forced !== undefined,
-      fed: (bytes) => {
-        this.counts.bytesIn += bytes
+      forced: !!state.forced,
+      fed(bytes) {
+        counts.bytesIn += bytes
         r.last = clock.now()
       },
-      expect: (ms, failure) => {
+      expect(ms, failure) {
         clock.clear(r.timer)
-        if (ms === Infinity) return
         r.last = clock.now()
         const look = (): void => {
           const left = r.last + ms - clock.now()
           if (left > 0) r.timer = clock.set(look, left)
           else line.failed(failure, lost(`nothing came over ${transport} for ${ms / 1000} s`))
         }
-        r.timer = clock.set(look, ms)
+        if (ms < Infinity) look()
       },
-      opened: () => {
+      opened() {
         if (r.opened) return
         r.opened = true
-        this.#dispatch({ type: "opened", lane: n })
-        this.#publisher.pump()
+        dispatch({ type: "opened", lane: n })
+        outbox.pump()
       },
-      frames: (frames) => {
-        for (const f of frames) {
-          if (this.#state.lane !== n) return
-          this.#frame(line, r, n, f)
-        }
+      frames(frames) {
+        for (const f of frames) if (state.lane === n) frame(line, r, n, f)
       },
-      ended: (pace) => this.#dispatch({ type: "ended", lane: n, lasted: lasted(), pace }),
-      failed: (failure, error) => {
-        this.#lastError = error
-        this.#dispatch({ type: "failed", lane: n, lasted: lasted(), failure, error })
+      ended: (pace) => dispatch({ type: "ended", lane: n, lasted: lasted(), pace }),
+      failed(failure, error) {
+        if (lanes.get(n) === r) lastError = error
+        dispatch({ type: "failed", lane: n, lasted: lasted(), failure, error })
       },
     }
-    this.#lanes.set(n, r)
-    const open = this.transports[transport]
-    if (open) r.lane = open(line)
-    else {
-      r.lane = { sync: () => {}, close: () => {} }
-      line.failed("denied", new TwohopError("unsupported", transport + " was not built in", "add it to the list of transports"))
-    }
+    r.lane = (transports[transport] ?? absent)(line)
   }
 
-  #frame(line: Line, r: Running, n: number, f: Frame): void {
-    if (f.type === "drain") return this.#dispatch({ type: "drain", lane: n, delay: f.delay ?? 0 })
-    if (f.id !== undefined && this.#publisher.answered(f)) return
-    const sub = this.#subs.get(f.channel!)
+  function frame(line: Line, r: Running, n: number, f: Frame): void {
+    if (f.type === "drain") return dispatch({ type: "drain", lane: n, delay: f.delay! })
+    if (outbox.answered(f)) return
+    const sub = subs.get(f.channel!)
     if (f.type === "advice") {
-      const advice = { transport: f.transport!, interval: f.interval }
-      if (sub) sub.advice = advice
-      else if (!f.channel) this.#advice = advice
-      this.#weigh()
-      return this.#tell()
+      const a = { transport: f.transport!, interval: f.interval }
+      if (sub) sub.advice = a
+      else if (!f.channel) advice = a
+      weigh()
+      return tell()
     }
     if (!sub) return
     if (f.type === "error" && mends(f.code)) return line.failed("lost", told(f))
     const o = deliver(sub, line.places, f)
     if (o.batch) {
       r.useful = true
-      this.counts.batches++
-      this.counts.records += o.batch.records.length
+      counts.batches++
+      counts.records += o.batch.records.length
     }
     if (o.again) {
-      this.#again.add(sub.channel)
-      this.#schedule()
+      again.add(sub.channel)
+      schedule()
     }
-    if (o.end && this.#subs.get(sub.channel) === sub) this.#end(sub, o.end.error)
+    if (o.end && subs.get(sub.channel) === sub) end(sub, o.end.error)
+  }
+
+  function weigh(): void {
+    const [last = -Infinity, , third = -Infinity] = writes
+    const writing = clock.now() - last < writeMemory && last - third < writeWindow
+    const need = needOf(subs.values(), writing, advice)
+    if (need !== state.need) dispatch({ type: "need", note: { need } })
+  }
+
+  /** Changes of the list come together: they are told once, at the end of the turn. */
+  function schedule(): void {
+    if (scheduled) return
+    scheduled = true
+    queueMicrotask(() => {
+      scheduled = false
+      const list = again
+      again = new Set()
+      weigh()
+      serving()?.lane!.sync(list)
+    })
+  }
+
+  function forget(sub: Subscription): void {
+    subs.delete(sub.channel)
+    schedule()
+    for (const moved of sub.joiners.values()) moved()
+  }
+
+  function end(sub: Subscription, error?: Error): void {
+    const sinks = [...sub.sinks]
+    sub.sinks.clear()
+    forget(sub)
+    for (const s of sinks) s.end(error)
+  }
+
+  function endAll(error?: Error): void {
+    for (const sub of [...subs.values()]) end(sub, error)
+  }
+
+  function enter(sink: Sink): void {
+    const { at, channel, wanted } = sink
+    if (state.name === "closed") return sink.end()
+    let sub = subs.get(channel)
+    const attach = (): void => {
+      sub!.sinks.add(sink)
+      if (sub!.inForce !== undefined) sink.inForce(sub!.inForce)
+      if (wanted < sub!.budget) {
+        // The least budget counts.
+        sub!.budget = wanted
+        sub!.advice = undefined
+        if (sub!.sinks.size > 1) again.add(channel)
+      }
+      schedule()
+    }
+    if (!sub) {
+      subs.set(channel, (sub = subscription(channel, at)))
+      return attach()
+    }
+    const { offset, upToDate } = sub.cursor
+    if (offset ? at.offset === offset : JSON.stringify(sub.start) === JSON.stringify(at)) return attach()
+    if (upToDate && !at.tailRecords && !at.since && (at.offset ?? "now") === "now") {
+      sink.batch({ channel, records: [], offset: offset!, upToDate, closed: false })
+      return attach()
+    }
+    const control = new AbortController()
+    joining.set(sink, control)
+    void join(env, sub, sink, attach, control.signal).then((alone) => alone && enter(sink))
+  }
+
+  function wake(): void {
+    const r = serving()
+    dispatch({ type: "wake", silent: !!r && /s/.test(r.transport) && clock.now() - r.last > suspicious })
+    outbox.pump()
+  }
+
+  const on = (target: EventTarget | undefined, type: string, f: () => void): void =>
+    target?.addEventListener?.(type, f, { signal: alive.signal })
+  for (const type of ["online", "offline"] as const) {
+    on(globalThis as unknown as EventTarget, type, () => dispatch({ type, note: { online: type === "online" } }))
+  }
+  on(globalThis.document, "visibilitychange", () => document.hidden || wake())
+
+  return {
+    get status() {
+      return status()
+    },
+    force: (forced) => dispatch({ type: "force", note: { forced, suspects: [] } }),
+
+    enter,
+
+    leave(sink) {
+      joining.get(sink)?.abort()
+      joining.delete(sink)
+      const sub = subs.get(sink.channel)
+      if (sub?.sinks.delete(sink) && !sub.sinks.size) forget(sub)
+    },
+
+    publish(item) {
+      if (state.name === "closed") return Promise.reject(closedError())
+      writes = [clock.now(), ...writes].slice(0, 3)
+      schedule()
+      return outbox.publish(item)
+    },
+
+    close() {
+      alive.abort()
+      dispatch({ type: "close" })
+      outbox.close(closedError())
+      endAll()
+      for (const sink of joining.keys()) sink.end()
+    },
   }
 }
-
-const closedError = (): Error => new TwohopError("closed", "the client is closed", "connect again")

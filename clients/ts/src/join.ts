@@ -10,7 +10,7 @@ import type { Env } from "./env.js"
 import { asError } from "./errors.js"
 import { readPage } from "./http.js"
 import { bound, initial } from "./machine.js"
-import type { Sink, Start } from "./types.js"
+import type { Sink } from "./types.js"
 
 /** How long to wait for the shared batches to come as far. */
 const patience = 500
@@ -19,7 +19,7 @@ const patience = 500
  * Reads for the sink until it can share with the subscription, then attaches it. Resolves when that is done or the sink
  * has its end, with true if there is nothing to share with any more.
  */
-export async function join(env: Env, sub: Subscription, from: Start, sink: Sink, attach: () => void, signal: AbortSignal): Promise<boolean> {
+export async function join(env: Env, sub: Subscription, sink: Sink, attach: () => void, signal: AbortSignal): Promise<boolean | undefined> {
   const kept: Kept[] = []
   let moved = (): void => {}
   let live = false
@@ -28,14 +28,12 @@ export async function join(env: Env, sub: Subscription, from: Start, sink: Sink,
   try {
     while (!signal.aborted) {
       if (!sub.sinks.size) return true
-      const at = from.offset ?? ""
+      const at = sink.at.offset ?? ""
       const met = kept.findIndex((k) => k.from === at)
       if (met >= 0 || sub.cursor.offset === at) {
-        if (met >= 0) {
-          for (const k of kept.slice(met)) if (!signal.aborted) sink.batch(k.batch)
-        }
+        for (const k of met < 0 ? [] : kept.slice(met)) if (!signal.aborted) sink.batch(k.batch)
         if (!signal.aborted) attach()
-        return false
+        return
       }
       while (kept.length && kept[0]!.batch.offset <= at) kept.shift()
       if (live && at > (sub.cursor.offset ?? "")) {
@@ -46,13 +44,12 @@ export async function join(env: Env, sub: Subscription, from: Start, sink: Sink,
         if (before !== sub.cursor) continue
       }
       try {
-        const f = await readPage(env, sub.channel, from, live, signal)
+        const f = await readPage(env, sub.channel, sink.at, live, signal)
         if (signal.aborted) break
         fails = 0
         live = !!f.upToDate
-        from = { offset: f.offset }
         sink.batch(batchOf(f))
-        if (!f.closed) continue
+        if (!f.closed && f.reason !== "deleted") continue
         sink.end()
       } catch (e) {
         if (signal.aborted) break
@@ -63,9 +60,8 @@ export async function join(env: Env, sub: Subscription, from: Start, sink: Sink,
         }
         sink.end(error)
       }
-      return false
+      return
     }
-    return false
   } finally {
     sub.joiners.delete(kept)
   }

@@ -16,8 +16,6 @@ export interface Sub {
   /** Milliseconds. */
   readonly budget: number
   advice?: Advice
-  /** There is no such channel yet. */
-  waiting?: boolean
 }
 
 export interface Line {

@@ -12,8 +12,7 @@ export type Name =
   | "connecting" // a lane is being made, none serves
   | "open" // a lane serves
   | "trying" // a lane serves while a better one is being made
-  | "waiting" // for the next try
-  | "offline" // the same, without a network
+  | "waiting" // for the next try, or for the network
   | "closed"
 
 export type Blocked = Partial<Record<Transport, number>>
@@ -48,35 +47,36 @@ export interface State {
  */
 export type Failure = "lost" | "refused" | "denied"
 
+/** note: what the event says, noted in every state; the cell says what follows. */
 export type Event =
-  | { type: "need"; need?: Transport }
-  | { type: "force"; transport?: Transport }
+  | { type: "need"; note: { need?: Transport } }
+  | { type: "force"; note: { forced?: Transport; suspects: [] } }
+  | { type: "online" | "offline"; note: { online: boolean } }
   | { type: "opened"; lane: number }
   /** lasted: the lane was of use, so that the next try is not one more in a row. */
   | { type: "ended"; lane: number; lasted: boolean; pace?: number }
   | { type: "failed"; lane: number; lasted: boolean; failure: Failure; error: TwohopError }
   | { type: "drain"; lane: number; delay: number }
   | { type: "timer" }
-  | { type: "online" }
-  | { type: "offline" }
   /** The page is looked at again; silent: the lane should have said something by now. */
   | { type: "wake"; silent: boolean }
   | { type: "close" }
 
 export type Effect =
-  | { do: "open"; lane: number; transport: Transport }
+  | ["open", lane: number, transport: Transport]
   /** The lane serves from now on. */
-  | { do: "adopt"; lane: number }
-  | { do: "drop"; lane: number }
-  /** One timer, in place of the one before; undefined stops it. */
-  | { do: "timer"; ms?: number }
-  | { do: "remember"; blocked: Blocked }
+  | ["adopt", lane: number]
+  | ["drop", lane: number]
+  /** One timer, in place of the one before; without a time there is none. */
+  | ["timer", ms?: number]
+  | ["remember", blocked: Blocked]
   /** All followers end with this error. */
-  | { do: "end"; error: TwohopError }
+  | ["end", error: TwohopError]
 
 export type Out = readonly [State, Effect[]]
 type Handler<E> = (s: State, e: E, now: number, random: number) => Out
-export type Table = { [N in Name]: { [T in Event["type"]]: Handler<Extract<Event, { type: T }>> } }
+type Of<T> = Event extends infer E ? (E extends { type: infer U } ? (T extends U ? E : never) : never) : never
+export type Table = { [N in Name]: { [T in Event["type"]]: Handler<Of<T>> } }
 
 /** How long a transport that did not get through is left alone. */
 export const blockTime = 300_000
@@ -103,12 +103,12 @@ export function pick(s: State, now: number): Transport | undefined {
 
 const same: Handler<unknown> = (s) => [s, []]
 
-const drops = (s: State): Effect[] => [s.lane, s.next].filter((n) => n > 0).map((lane) => ({ do: "drop", lane }))
+const drops = (s: State): Effect[] => [s.lane, s.next].filter((n) => n).map((n) => ["drop", n])
 
 /** Leaves all lanes for a state without one. */
 const leave = (s: State, name: Name, ms?: number): Out => [
   { ...s, name, lane: 0, next: 0, transport: undefined, nextTransport: undefined },
-  [...drops(s), { do: "timer", ms }],
+  [...drops(s), ["timer", ms]],
 ]
 
 /** Makes a lane, and nothing else serves. */
@@ -118,148 +118,122 @@ const begin: Handler<unknown> = (s, _, now) => {
   const lane = s.lanes + 1
   return [
     { ...s, name: "connecting", lane, lanes: lane, transport, next: 0, nextTransport: undefined },
-    [...drops(s), { do: "timer" }, { do: "open", lane, transport }],
+    [...drops(s), ["timer"], ["open", lane, transport]],
   ]
 }
 
-/** Waits for the next try. Being offline is only believed for a while. */
-const wait = (s: State, ms: number): Out => (s.online ? leave(s, "waiting", ms) : leave(s, "offline", Math.max(ms, maxWait)))
+/** Waits for the next try. To be offline is only believed for a while. */
+const wait = (s: State, ms: number): Out => leave(s, "waiting", s.online ? ms : Math.max(ms, maxWait))
 
 /** The lane serves; a timer brings a better one, once that may get through. */
-const settle = (s: State, now: number, random: number, effects: Effect[] = []): Out => {
-  const open: State = { ...s, name: "open", next: 0, nextTransport: undefined }
+const settle = (s: State, now: number, random: number, ...effects: Effect[]): Out => {
   let ms: number | undefined
-  if (s.transport !== (s.forced ?? s.need)) {
-    const times = Object.values(s.blocked).filter((t) => t > now && t < Infinity)
-    ms = s.forced ? random * bound(s) : times.length ? Math.min(...times) - now + random * 1000 : undefined
+  if (s.forced && s.transport !== s.forced) ms = random * bound(s)
+  else if (s.transport !== s.need) {
+    const times = Object.values(s.blocked).filter((t) => t > now)
+    if (times.length) ms = Math.min(...times) - now + random * 1000
   }
-  return [open, [...effects, { do: "timer", ms }]]
+  return [{ ...s, name: "open", next: 0, nextTransport: undefined }, [...effects, ["timer", ms]]]
 }
 
 /** Makes a lane beside the one that serves. */
 const attempt = (s: State, transport: Transport): Out => {
   const next = s.lanes + 1
-  return [
-    { ...s, name: "trying", next, lanes: next, nextTransport: transport },
-    [...(s.next ? [{ do: "drop", lane: s.next } as const] : []), { do: "timer" }, { do: "open", lane: next, transport }],
-  ]
+  const effects: Effect[] = [["timer"], ["open", next, transport]]
+  if (s.next) effects.unshift(["drop", s.next])
+  return [{ ...s, name: "trying", next, lanes: next, nextTransport: transport }, effects]
 }
 
-/** What is wanted has changed while a lane serves. */
+/** The transport to use while one serves: what is best and gets through is not given up for what was said of it before. */
+const better = (s: State, now: number): Transport | undefined =>
+  s.transport === (s.forced ?? s.need) ? s.need && s.transport : pick(s, now)
+
+/** Something has changed while a lane serves: is it still the right one? */
 const choose: Handler<unknown> = (s, _, now, random) => {
-  const t = pick(s, now)
+  const t = better(s, now)
   if (!t) return leave(s, "idle")
-  if (t === s.transport) return settle(s, now, random, s.next ? [{ do: "drop", lane: s.next }] : [])
-  return t === s.nextTransport ? [s, []] : attempt(s, t)
+  if (t === s.nextTransport) return [s, []]
+  return t === s.transport ? settle(s, now, random, ...drops({ ...s, lane: 0 })) : attempt(s, t)
 }
 
-/** What is wanted has changed while the first lane is being made. */
-const rechoose: Handler<unknown> = (s, e, now, random) =>
-  pick(s, now) === s.transport ? [s, []] : begin(s, e, now, random)
-
-const withNeed =
-  (then: Handler<unknown>): Handler<{ need?: Transport }> =>
-  (s, e, now, random) =>
-    then({ ...s, need: e.need }, e, now, random)
-
-const withForce =
-  (then: Handler<unknown>): Handler<{ transport?: Transport }> =>
-  (s, e, now, random) =>
-    then({ ...s, forced: e.transport, suspects: [] }, e, now, random)
-
-const setOnline =
-  (online: boolean, then: Handler<unknown> = same): Handler<unknown> =>
-  (s, e, now, random) =>
-    then({ ...s, online }, e, now, random)
+/** The same while the first lane is being made. */
+const rechoose: Handler<unknown> = (s, e, now, random) => (pick(s, now) === s.transport ? [s, []] : begin(s, e, now, random))
 
 /** The first lane is made. What failed before it, and is higher, is blocked. */
 const opened: Handler<unknown> = (s, _, now, random) => {
-  const effects: Effect[] = [{ do: "adopt", lane: s.lane }]
   const blocked = { ...s.blocked }
   for (const t of s.suspects) blocked[t] = now + blockTime
-  if (s.suspects.length) effects.push({ do: "remember", blocked })
-  return settle({ ...s, blocked, suspects: [] }, now, random, effects)
+  const effects: Effect[] = s.suspects.length ? [["remember", blocked]] : []
+  return settle({ ...s, blocked, suspects: [] }, now, random, ["adopt", s.lane], ...effects)
 }
 
 /** The lane beside is made: it takes over. */
 const handOver: Handler<{ lane: number }> = (s, e, now, random) =>
-  e.lane !== s.next
-    ? [s, []]
-    : settle({ ...s, lane: s.next, transport: s.nextTransport, fails: 0 }, now, random, [
-        { do: "drop", lane: s.lane },
-        { do: "adopt", lane: s.next },
-      ])
+  e.lane === s.next
+    ? settle({ ...s, lane: s.next, transport: s.nextTransport, fails: 0 }, now, random, ["drop", s.lane], ["adopt", s.next])
+    : [s, []]
 
-const failure = (s: State, lasted: boolean): State => ({ ...s, fails: lasted ? 1 : s.fails + 1 })
+const failure = (s: State, lasted?: boolean): State => ({ ...s, fails: lasted ? 1 : s.fails + 1 })
 
 const ended: Handler<{ lasted: boolean; pace?: number }> = (s, e, _now, random) => {
-  const pace = e.pace ?? s.pace
-  const t = e.lasted ? { ...s, pace, fails: 0 } : { ...failure(s, false), pace }
+  const t = { ...s, pace: e.pace ?? s.pace, fails: e.lasted ? 0 : s.fails + 1 }
   return wait(t, random * bound(t))
 }
 
 const failed: Handler<{ lasted: boolean; failure: Failure; error: TwohopError }> = (s, e, now, random) => {
-  const t = failure(s, e.lasted)
+  const t = { ...failure(s, e.lasted), suspects: [] }
   if (e.failure === "refused" && !s.forced && lower[s.transport!]) {
     return begin({ ...t, suspects: [...s.suspects, s.transport!] }, e, now, random)
   }
   if (e.failure === "denied" || (e.failure === "refused" && e.error.retry === false)) {
-    const [out, effects] = leave({ ...t, need: undefined, suspects: [], fails: 0 }, "idle")
-    return [out, [...effects, { do: "end", error: e.error }]]
+    const [out, effects] = leave({ ...t, need: undefined, fails: 0 }, "idle")
+    return [out, [...effects, ["end", e.error]]]
   }
-  return wait({ ...t, suspects: [] }, (e.error.after ?? 0) + random * bound(t))
+  return wait(t, (e.error.after ?? 0) + random * bound(t))
 }
 
-/** The lane that serves, or the one beside it, is gone while both were there. */
-const lostOne = (s: State, lane: number, lasted: boolean, refused: boolean, now: number, random: number): Out => {
-  if (lane === s.lane) {
-    const only: State = { ...s, name: "connecting", lane: s.next, transport: s.nextTransport, next: 0, nextTransport: undefined }
-    return [failure(only, lasted), [{ do: "drop", lane }]]
+/** One of two lanes is gone. */
+const lostOne: Handler<{ lane: number; lasted?: boolean; failure?: Failure }> = (s, e, now, random) => {
+  const gone: Effect = ["drop", e.lane]
+  if (e.lane === s.lane) {
+    // The other one, which is being made, is the only one now.
+    const t = failure(s, e.lasted)
+    return [{ ...t, name: "connecting", lane: s.next, transport: s.nextTransport, next: 0, nextTransport: undefined }, [gone]]
   }
-  const t = s.nextTransport!
-  const blocked = s.forced || t === s.transport ? s.blocked : { ...s.blocked, [t]: now + (refused ? blockTime : shortBlock) }
-  const effects: Effect[] = [{ do: "drop", lane }]
-  if (refused && blocked !== s.blocked) effects.push({ do: "remember", blocked })
-  return settle({ ...failure(s, false), blocked }, now, random, effects)
+  const t = failure(s)
+  if (s.forced || s.nextTransport === s.transport) return settle(t, now, random, gone)
+  const blocked = { ...s.blocked, [s.nextTransport!]: now + (e.failure === "refused" ? blockTime : shortBlock) }
+  return settle({ ...t, blocked }, now, random, gone, ["remember", blocked])
 }
 
 const drain: Handler<{ delay: number }> = (s, e) => wait({ ...s, fails: 0, suspects: [] }, e.delay)
 
-const renew: Handler<unknown> = (s) => attempt(s, s.transport!)
-
-const climb: Handler<unknown> = (s, e, now, random) => choose(s, e, now, random)
+/** The network changed, or may have: a lane that stands may be dead without knowing. */
+const renew: Handler<object> = (s, e, now) => ("silent" in e && !e.silent ? [s, []] : attempt(s, better(s, now)!))
 
 const close: Handler<unknown> = (s) => leave(s, "closed")
 
 export const table: Table = {
   idle: {
-    need: withNeed(begin), force: withForce(same), opened: same, ended: same, failed: same, drain: same, timer: same,
-    online: setOnline(true), offline: setOnline(false), wake: same, close,
+    need: begin, force: same, opened: same, ended: same, failed: same, drain: same, timer: same,
+    online: same, offline: same, wake: same, close,
   },
   connecting: {
-    need: withNeed(rechoose), force: withForce(rechoose), opened, ended, failed, drain, timer: same,
-    online: setOnline(true), offline: setOnline(false), wake: same, close,
+    need: rechoose, force: rechoose, opened, ended, failed, drain, timer: same,
+    online: same, offline: same, wake: same, close,
   },
   open: {
-    need: withNeed(choose), force: withForce(choose), opened: same, ended, failed, drain, timer: climb,
-    online: setOnline(true, renew), offline: setOnline(false), wake: (s, e) => (e.silent ? attempt(s, s.transport!) : [s, []]), close,
+    need: choose, force: choose, opened: same, ended, failed, drain, timer: choose,
+    online: renew, offline: same, wake: renew, close,
   },
   trying: {
-    need: withNeed(choose), force: withForce(choose), opened: handOver,
-    ended: (s, e, now, random) => lostOne(s, e.lane, e.lasted, false, now, random),
-    failed: (s, e, now, random) => lostOne(s, e.lane, e.lasted, e.failure !== "lost", now, random),
-    drain: (s, e, now, random) => (e.lane === s.lane ? drain(s, e, now, random) : lostOne(s, e.lane, false, false, now, random)),
-    timer: same, online: setOnline(true), offline: setOnline(false), wake: same, close,
+    need: choose, force: choose, opened: handOver, ended: lostOne, failed: lostOne,
+    drain: (s, e, now, random) => (e.lane === s.lane ? drain : lostOne)(s, e, now, random), timer: same,
+    online: same, offline: same, wake: same, close,
   },
   waiting: {
-    need: withNeed((s) => (s.need ? [s, []] : leave(s, "idle"))), force: withForce(begin),
-    opened: same, ended: same, failed: same, drain: same, timer: begin,
-    online: setOnline(true, begin), offline: setOnline(false, (s) => [{ ...s, name: "offline" }, []]), wake: begin, close,
-  },
-  offline: {
-    need: withNeed((s) => (s.need ? [s, []] : leave(s, "idle"))), force: withForce(same),
-    opened: same, ended: same, failed: same, drain: same, timer: begin,
-    online: setOnline(true, begin), offline: same, wake: begin, close,
+    need: same, force: begin, opened: same, ended: same, failed: same, drain: same, timer: begin,
+    online: begin, offline: same, wake: begin, close,
   },
   closed: {
     need: same, force: same, opened: same, ended: same, failed: same, drain: same, timer: same,
@@ -269,5 +243,5 @@ export const table: Table = {
 
 export function step(s: State, e: Event, now: number, random: number): Out {
   if ("lane" in e && e.lane !== s.lane && e.lane !== s.next) return [s, []]
-  return (table[s.name][e.type] as Handler<Event>)(s, e, now, random)
+  return (table[s.name][e.type] as Handler<Event>)("note" in e ? { ...s, ...e.note } : s, e, now, random)
 }

@@ -1,151 +1,115 @@
-// A page's end of a connection that tabs share through a SharedWorker. worker.ts is the
-// other end. A page holds a lock by which the worker notices that it is gone.
+// A page's end of a connection that tabs share through a SharedWorker; worker.ts is the
+// other end. Messages are calls: the name of a function there, and its arguments. A page
+// holds a lock, by which the worker notices that it is gone.
 
 import type { Share } from "./client.js"
 import { TwohopError } from "./errors.js"
-import type { Batch, Handle, Published, Sink, Start, Status, Transport, Item } from "./types.js"
-
-/** From the page. */
-export type Ask =
-  | { do: "hello"; url: string; token?: string; asks: boolean; transport?: Transport; lock: string }
-  | { do: "follow"; id: number; channel: string; start: Start; budget?: string }
-  | { do: "pause"; id: number; on: boolean }
-  | { do: "leave"; id: number }
-  | { do: "publish"; id: number; item: Item }
-  | { do: "force"; transport?: Transport }
-  | { do: "token"; id: number; token?: string; error?: string }
-  | { do: "wake" }
-  | { do: "bye" }
+import type { Hub, Item, Published, Sink, Start, Status, Transport } from "./types.js"
 
 /** An error as it passes between page and worker. */
-export interface Fault {
-  code?: string
-  message: string
-  hint?: string
-  details?: object
+export type Fault = Partial<TwohopError> | undefined
+
+/** What a page asks of the worker. */
+export interface WorkerSide {
+  hello(url: string, token: string | undefined, asks: boolean, transport: Transport | undefined, lock: string): void
+  enter(id: number, channel: string, at: Start, wanted: number): void
+  leave(id: number): void
+  publish(id: number, item: Item): void
+  force(transport: Transport | undefined): void
+  token(id: number, token?: string, error?: string): void
 }
 
-/** From the worker. */
-export type Tell =
-  | { tell: "hello" }
-  | { tell: "status"; status: Omit<Status, "lastError"> & { lastError?: Fault } }
-  | { tell: "batch"; id: number; batch: Batch }
-  | { tell: "budget"; id: number; ms: number }
-  | { tell: "end"; id: number; error?: Fault }
-  | { tell: "published"; id: number; answer?: Published; error?: Fault }
-  | { tell: "token"; id: number }
+/** What the worker tells a page. */
+export interface PageSide {
+  status(s: Status, lastError: Fault): void
+  sink(id: number, what: "batch" | "inForce", value: unknown): void
+  end(id: number, error: Fault): void
+  published(id: number, answer?: Published, error?: Fault): void
+  token(id: number): void
+}
 
-export const fault = (e?: Error): Fault | undefined =>
-  e && { code: (e as TwohopError).code, hint: (e as TwohopError).hint, message: e.message, details: { ...e } }
-const mend = (f?: Fault): Error | undefined => f && new TwohopError(f.code ?? "internal", f.message, f.hint, f.details)
+export type Call<Side> = <K extends keyof Side>(name: K, ...args: Side[K] extends (...a: infer A) => void ? A : never) => void
 
-/** The worker must be there within this time. */
-const patience = 3000
+/** Serves the calls of the other end, and returns what calls it. */
+export function ends<Mine, Other>(port: MessagePort, mine: Mine): Call<Other> {
+  port.onmessage = ({ data: [name, ...args] }) => (mine as Record<string, (...a: unknown[]) => void>)[name]!(...args)
+  return (...call) => port.postMessage(call)
+}
 
-export const share: Share = (o, changed, fail) => {
+export const fault = (e?: Error): Fault => e && { ...e, message: e.message }
+const mend = (f: Fault): Error | undefined => f && new TwohopError(f.code!, f.message!, f.hint, f)
+
+export const share: Share = (o, changed) => {
+  const { token, url } = o
   const locks = globalThis.navigator?.locks
   if (!globalThis.SharedWorker || !locks || o.fetch || o.WebSocket) return
-  const script = o.shared === true ? import.meta.url : String(o.shared)
-  const asks = typeof o.token === "function"
-  let worker: SharedWorker
-  try {
-    worker = new SharedWorker(script, { type: "module", name: "twohop " + o.url + " " + (asks ? "" : (o.token ?? "")) })
-  } catch {
-    return // a script of another origin
-  }
-  const { port } = worker
-  const sinks = new Map<number, Sink>()
-  const publishes = new Map<number, (t: { answer?: Published; error?: Fault }) => void>()
-  let ids = 0
-  let dead = false
-  let status: Status = { state: "connecting", bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
-  const ask = (m: Ask): void => {
-    if (!dead) port.postMessage(m)
-  }
-  const end = (): void => {
-    dead = true
-    clearTimeout(timer)
-    release()
-    document.removeEventListener("visibilitychange", wake)
-    port.close()
-  }
-  const broken = (): void => {
-    if (dead) return
-    end()
-    fail()
-  }
-  const wake = (): void => {
-    if (!document.hidden) ask({ do: "wake" })
-  }
-  let release = (): void => {}
-  const timer = setTimeout(broken, patience)
-  worker.onerror = broken
+  return new Promise((resolve) => {
+    const asks = typeof token === "function"
+    const script = o.shared === true ? import.meta.url : (o.shared as string)
+    // Throws for a script of another origin.
+    const worker = new SharedWorker(script, { type: "module", name: ["twohop", url, asks || token].join(" ") })
+    worker.onerror = () => resolve(undefined)
+    const sinks = new Map<number, Sink>()
+    const ids = new Map<Sink, number>()
+    const publishes = new Map<number, (answer?: Published, error?: Fault) => void>()
+    let last = 0
+    let release: () => void
+    let status: Status
 
-  port.onmessage = ({ data: m }: MessageEvent<Tell>) => {
-    switch (m.tell) {
-      case "hello":
-        return clearTimeout(timer)
-      case "status":
-        changed((status = { ...m.status, lastError: mend(m.status.lastError) }))
-        return
-      case "batch":
-        return sinks.get(m.id)?.batch(m.batch)
-      case "budget":
-        return sinks.get(m.id)?.budget(m.ms)
-      case "end":
-        return sinks.get(m.id)?.end(mend(m.error))
-      case "published":
-        publishes.get(m.id)?.(m)
-        publishes.delete(m.id)
-        return
-      case "token":
-        void (async () => (o.token as () => string | Promise<string>)())().then(
-          (token) => ask({ do: "token", id: m.id, token }),
-          (e: Error) => ask({ do: "token", id: m.id, error: e.message }),
-        )
+    const call = ends<PageSide, WorkerSide>(worker.port, {
+      status(s, lastError) {
+        status = { ...s, lastError: mend(lastError) }
+        resolve(hub)
+        changed()
+      },
+      sink: (id, what, value) => sinks.get(id)?.[what](value as never),
+      end: (id, error) => sinks.get(id)?.end(mend(error)),
+      published(id, answer, error) {
+        publishes.get(id)?.(answer, error)
+        publishes.delete(id)
+      },
+      token(id) {
+        Promise.resolve()
+          .then(token as () => string)
+          .then(
+            (t) => call("token", id, t),
+            (e: Error) => call("token", id, undefined, e.message),
+          )
+      },
+    })
+
+    const lock = "twohop " + crypto.getRandomValues(new Uint32Array(4)).join("")
+    void locks.request(lock, () => {
+      call("hello", url, asks ? undefined : token, asks, o.transport === "auto" ? undefined : o.transport, lock)
+      return new Promise<void>((done) => (release = done))
+    })
+
+    const hub: Hub = {
+      get status() {
+        return status
+      },
+      enter(sink) {
+        ids.set(sink, ++last)
+        sinks.set(last, sink)
+        call("enter", last, sink.channel, sink.at, sink.wanted)
+      },
+      leave(sink) {
+        const id = ids.get(sink)!
+        sinks.delete(id)
+        call("leave", id)
+      },
+      publish: (item) =>
+        new Promise((resolve, reject) => {
+          publishes.set(++last, (answer, error) => (error ? reject(mend(error)!) : resolve(answer!)))
+          call("publish", last, item)
+        }),
+      force: (transport) => call("force", transport),
+      close() {
+        release()
+        for (const settle of publishes.values()) settle(undefined, { code: "closed", message: "the client is closed" })
+        status = { ...status, state: "closed" }
+        changed()
+      },
     }
-  }
-  document.addEventListener("visibilitychange", wake)
-  const lock = "twohop " + crypto.getRandomValues(new Uint32Array(4)).join("")
-  const first = o.transport === "auto" ? undefined : o.transport
-  void locks.request(lock, () => {
-    ask({ do: "hello", url: o.url, token: asks ? undefined : (o.token as string), asks, transport: first, lock })
-    for (const m of early.splice(0)) ask(m)
-    early = undefined as never
-    return new Promise<void>((resolve) => (release = resolve))
-  })
-  // The worker can't do anything before it was greeted.
-  let early: Ask[] = []
-  const later = (m: Ask): void => void (early ? early.push(m) : ask(m))
-
-  return {
-    get status() {
-      return status
-    },
-    follow(channel, start, budget, sink): Handle {
-      const id = ++ids
-      sinks.set(id, sink)
-      later({ do: "follow", id, channel, start, budget })
-      return {
-        close() {
-          sinks.delete(id)
-          later({ do: "leave", id })
-        },
-        pause: (on) => later({ do: "pause", id, on }),
-      }
-    },
-    publish(item) {
-      const id = ++ids
-      later({ do: "publish", id, item })
-      return new Promise((resolve, reject) => publishes.set(id, (t) => (t.error ? reject(mend(t.error)!) : resolve(t.answer!))))
-    },
-    force: (transport) => later({ do: "force", transport }),
-    close() {
-      later({ do: "bye" })
-      const gone = mend({ code: "closed", message: "the client is closed" })
-      for (const settle of publishes.values()) settle({ error: fault(gone) })
-      changed((status = { ...status, state: "closed" }))
-      end()
-    },
-  }
+  }).catch(() => undefined) as Promise<Hub | undefined>
 }

@@ -117,7 +117,7 @@ export interface Start {
 /** A frame of the server about a channel (PROTOCOL.md 7). `bytes` stands for `base64`, decoded. */
 export interface Frame extends Partial<Reset> {
   type: string
-  id?: number
+  id?: number | string
   channel?: string
   offset?: string
   upToDate?: boolean
@@ -142,26 +142,27 @@ export interface Frame extends Partial<Reset> {
   duplicate?: boolean
 }
 
-/** Who is given what a channel brings. */
+/** A follower, as a hub sees it. */
 export interface Sink {
+  readonly channel: string
+  /** How late updates may be, in milliseconds. */
+  readonly wanted: number
+  /** Where it stands. */
+  readonly at: Start
   batch(b: Batch): void
   /** The budget in force, in milliseconds. */
-  budget(ms: number): void
+  inForce(ms: number): void
   /** Nothing follows; without an error the channel was closed. */
   end(error?: Error): void
 }
 
-export interface Handle {
-  close(): void
-  /** A slow reader asks for nothing more until it has read what it has. */
-  pause(on: boolean): void
-}
-
 /** What a client works with: a connection of its own, or one that tabs share. */
 export interface Hub {
-  /** undefined where it is told by events only. */
-  readonly status?: Status
-  follow(channel: string, start: Start, budget: string | undefined, sink: Sink): Handle
+  readonly status: Status
+  /** Gives the sink what follows the place where it stands. */
+  enter(sink: Sink): void
+  /** Gives it nothing more, for now or for ever. */
+  leave(sink: Sink): void
   publish(item: Item): Promise<Published>
   force(transport: Transport | undefined): void
   close(): void
@@ -174,7 +175,7 @@ export interface Item {
   text?: string
   base64?: string
   contentType?: string
-  idempotencyKey: string
+  idempotencyKey?: string
   ifMatch?: string
   close?: boolean
   /** Not sent: when to give up, in milliseconds. */

@@ -2,98 +2,78 @@
 // for each page.
 
 import { environment } from "./env.js"
-import { Connection } from "./hub.js"
+import { connection } from "./hub.js"
 import type { Transports } from "./hub.js"
-import { fault } from "./shared.js"
-import type { Ask, Tell } from "./shared.js"
-import type { Handle, Status } from "./types.js"
-
-interface Scope {
-  onconnect?: (e: MessageEvent) => void
-}
-
-interface Page {
-  tell(m: Tell): void
-  asks: boolean
-}
+import { ends, fault } from "./shared.js"
+import type { Call, PageSide, WorkerSide } from "./shared.js"
+import type { Hub, Sink } from "./types.js"
 
 /** Serves pages, where this is a SharedWorker. */
 export function serveTabs(transports: Transports): void {
   if (!("SharedWorkerGlobalScope" in globalThis)) return
-  const pages = new Set<Page>()
-  const tokens = new Map<number, (m: { token?: string; error?: string }) => void>()
-  let ids = 0
-  let hub: Connection | undefined
+  /** Whether a page can be asked for a token. */
+  const pages = new Map<Call<PageSide>, boolean>()
+  const tokens = new Map<number, (token?: string, error?: string) => void>()
+  let last = 0
+  let hub: Hub | undefined
 
-  /** Asks a page for a token; another one, if that doesn't answer. */
-  const token = (): Promise<string> =>
+  /** The first page to answer gives the token. */
+  const ask = (): Promise<string> =>
     new Promise((resolve, reject) => {
-      const asked = [...pages].filter((p) => p.asks)
-      if (!asked.length) reject(new Error("no page is there to give a token"))
-      const id = ++ids
-      tokens.set(id, (m) => (m.error === undefined ? resolve(m.token!) : reject(new Error(m.error))))
-      for (const p of asked) p.tell({ tell: "token", id })
+      tokens.set(++last, (token, error) => (error ? reject(new Error(error)) : resolve(token!)))
+      for (const [page, asks] of pages) if (asks) page("token", last)
     })
 
-  const statusOf = (s: Status): Tell => ({ tell: "status", status: { ...s, lastError: fault(s.lastError) } })
-
-  const accept = (port: MessagePort): void => {
-    const handles = new Map<number, Handle>()
-    const page: Page = { tell: (m) => port.postMessage(m), asks: false }
-    const drop = (): void => {
-      pages.delete(page)
-      for (const h of handles.values()) h.close()
-      handles.clear()
-      port.close()
-    }
-    port.onmessage = ({ data: m }: MessageEvent<Ask>) => {
-      switch (m.do) {
-        case "hello":
-          page.asks = m.asks
-          pages.add(page)
-          hub ??= new Connection(environment({ ...m, token: m.asks ? token : m.token }), transports, (s) => {
-            for (const p of pages) p.tell(statusOf(s))
-          })
-          page.tell({ tell: "hello" })
-          page.tell(statusOf(hub.status))
-          void navigator.locks.request(m.lock, drop) // granted when the page is gone
-          return
-        case "follow": {
-          const { id } = m
-          handles.set(
-            id,
-            hub!.follow(m.channel, m.start, m.budget, {
-              batch: (batch) => page.tell({ tell: "batch", id, batch }),
-              budget: (ms) => page.tell({ tell: "budget", id, ms }),
-              end: (error) => page.tell({ tell: "end", id, error: fault(error) }),
-            }),
-          )
-          return
-        }
-        case "pause":
-          return handles.get(m.id)?.pause(m.on)
-        case "leave":
-          handles.get(m.id)?.close()
-          handles.delete(m.id)
-          return
-        case "publish":
-          void hub!.publish(m.item).then(
-            (answer) => page.tell({ tell: "published", id: m.id, answer }),
-            (e: Error) => page.tell({ tell: "published", id: m.id, error: fault(e) }),
-          )
-          return
-        case "force":
-          return hub!.force(m.transport)
-        case "token":
-          tokens.get(m.id)?.(m)
-          tokens.delete(m.id)
-          return
-        case "wake":
-          return hub!.wake()
-        case "bye":
-          drop()
-      }
-    }
+  const show = (page: Call<PageSide>): void => {
+    const { lastError, ...status } = hub!.status
+    page("status", status, fault(lastError))
   }
-  ;(globalThis as Scope).onconnect = (e) => accept(e.ports[0]!)
+
+  ;(globalThis as { onconnect?: (e: MessageEvent) => void }).onconnect = ({ ports: [port] }) => {
+    const sinks = new Map<number, Sink>()
+    const page = ends<WorkerSide, PageSide>(port!, {
+      hello(url, token, asks, transport, lock) {
+        pages.set(page, asks)
+        hub ??= connection(environment({ url, token: asks ? ask : token, transport }), transports, () => {
+          for (const p of pages.keys()) show(p)
+        })
+        show(page)
+        // Granted when the page is gone.
+        void navigator.locks.request(lock, () => {
+          pages.delete(page)
+          for (const s of sinks.values()) hub!.leave(s)
+        })
+      },
+      enter(id, channel, at, wanted) {
+        const sink = {
+          channel,
+          at,
+          wanted,
+          batch(b: { offset: string }) {
+            sink.at = { offset: b.offset }
+            page("sink", id, "batch", b)
+          },
+          inForce: (ms: number) => page("sink", id, "inForce", ms),
+          end: (e?: Error) => page("end", id, fault(e)),
+        }
+        sinks.set(id, sink)
+        hub!.enter(sink)
+      },
+      leave(id) {
+        const sink = sinks.get(id)
+        if (sink) hub!.leave(sink)
+        sinks.delete(id)
+      },
+      publish: (id, item) =>
+        void hub!.publish(item).then(
+          (answer) => page("published", id, answer),
+          (e: Error) => page("published", id, undefined, fault(e)),
+        ),
+      force: (transport) => hub!.force(transport),
+      token(id, token, error) {
+        tokens.get(id)?.(token, error)
+        tokens.delete(id)
+      },
+    })
+  }
 }

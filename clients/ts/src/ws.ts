@@ -12,7 +12,7 @@ const most = 1000
 export const ws: Open = (line) => {
   const { env } = line
   const has = new Set<string>()
-  const asked = new Map<number, string[]>()
+  const asked = new Map<unknown, string[]>()
   let socket: WebSocket | undefined
   let ids = 0
   let welcome = false
@@ -30,30 +30,23 @@ export const ws: Open = (line) => {
     }
   }
 
-  const handlers: Record<string, (f: Frame) => void> = {
-    welcome(f) {
+  function receive(f: Frame): void {
+    if (f.type === "welcome") {
       welcome = true
       lane.maxMessage = f.maxMessage
-      line.expect(2.5 * (f.heartbeat ?? 15_000), "lost")
+      line.expect(2.5 * f.heartbeat!, "lost")
       line.opened()
       if (typeof env.token === "function") void renew() // the answer tells how long the token lasts
-    },
-    ping: () => send({ type: "pong" }),
-    token(f) {
+    } else if (f.type === "ping") send({ type: "pong" })
+    else if (f.type === "token") {
       if (f.expires) refresh = env.clock.set(() => void renew(), Math.min(Math.max(f.expires * 0.8, 1000), 2 ** 31 - 1))
-    },
-  }
-
-  function receive(text: string): void {
-    const f = JSON.parse(text) as Frame
-    if (Object.hasOwn(handlers, f.type)) return handlers[f.type]!(f)
-    if (f.type === "error" && !f.channel && asked.has(f.id!)) {
+    } else if (!f.channel && f.type === "error" && asked.has(f.id)) {
       // The whole list was refused.
-      for (const channel of asked.get(f.id!)!) receive(JSON.stringify({ ...f, id: undefined, channel }))
-      return
+      for (const channel of asked.get(f.id)!) receive({ ...f, id: undefined, channel })
+    } else {
+      if (ends(f)) has.delete(f.channel!)
+      line.frames([f])
     }
-    if (f.channel && ends(f)) has.delete(f.channel)
-    line.frames([f])
   }
 
   const lane: Lane & { maxMessage?: number } = {
@@ -92,12 +85,12 @@ export const ws: Open = (line) => {
       if (closed) return
       line.fed(e.data.length)
       try {
-        receive(e.data)
+        receive(JSON.parse(e.data) as Frame)
       } catch (err) {
         line.failed("lost", lost("not a frame: " + (err as Error).message))
       }
     }
-    socket.onclose = (e) => {
+    socket.onerror = socket.onclose = (e: Event & { code?: number; reason?: string }) => {
       if (closed) return
       if (!welcome) line.failed("refused", lost("the WebSocket was refused"))
       else if (e.code === 1012) line.ended()

@@ -1,0 +1,66 @@
+// What the transports over HTTP share: requests to /v1/subscribe (PROTOCOL.md 9), and
+// the loop that makes one after the other.
+
+import type { Env } from "./env.js"
+import { asError } from "./errors.js"
+import { request, where } from "./http.js"
+import type { Lane, Line, Sub } from "./lane.js"
+
+/** Longer addresses go by POST. */
+const longest = 4000
+
+export function subscribe(env: Env, subs: Sub[], live: string | undefined, signal: AbortSignal): Promise<Response> {
+  const q = new URLSearchParams()
+  if (live) q.append("live", live)
+  for (const { channel, from, budget } of subs) {
+    q.append("channel", channel)
+    where(q, from)
+    if (budget) q.append("budget", budget + "ms")
+  }
+  const path = "v1/subscribe"
+  if (String(q).length < longest) return request(env, path + "?" + q, { signal, cache: "no-store" })
+  const body = JSON.stringify({ live, channels: subs.map(({ channel, budget, from }) => ({ channel, budget, ...from })) })
+  return request(env, path, { signal, method: "POST", headers: { "Content-Type": "application/json" }, body })
+}
+
+/** Calls once again and again. Its signal is aborted when the list of channels is another one. */
+export function loop(line: Line, once: (signal: AbortSignal) => Promise<void>): Lane {
+  const { env, subs, places } = line
+  let control: AbortController
+  let asked: Set<string>
+  let closed = false
+  let timer: unknown
+
+  async function run(): Promise<void> {
+    while (!closed) {
+      const { signal } = (control = new AbortController())
+      asked = new Set(subs.keys())
+      try {
+        await once(signal)
+      } catch (e) {
+        if (signal.aborted) continue
+        const error = asError(e)
+        const { status } = error
+        const again = error.retry !== false || (status === 401 && typeof env.token === "function")
+        line.failed(again ? "lost" : /40[456]|426|501/.test(String(status)) ? "refused" : "denied", error)
+      }
+    }
+  }
+
+  void run()
+  return {
+    // Changes seldom come alone, so they wait a little; to be rid of a channel is not urgent.
+    sync(again) {
+      for (const c of again) places.delete(c)
+      const hurry = again.size > 0 || [...subs.keys()].some((c) => !asked.has(c))
+      if (!hurry && asked.size === subs.size) return
+      env.clock.clear(timer)
+      timer = env.clock.set(() => control.abort(), hurry ? 20 : 2000)
+    },
+    close() {
+      closed = true
+      env.clock.clear(timer)
+      control.abort()
+    },
+  }
+}
