@@ -1,0 +1,213 @@
+//go:build real
+
+// Package demos_test drives the demos in a real browser, against the real
+// command with its simulated people: what a visitor does, and the worst that can
+// happen meanwhile.
+package demos_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// viewers is how many the crowd has in these tests, which share their machine.
+const viewers = 40
+
+func TestLiveComments(t *testing.T) {
+	s := startServer(t)
+	browser := startBrowser(t)
+	quieter(t, s)
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *server, context.Context)
+	}{
+		{"from the index", fromIndex},
+		{"comments flow", commentsFlow},
+		{"a comment of one's own", ownComment},
+		{"a reaction of one's own", ownReaction},
+		{"every transport", everyTransport},
+		{"budgets", budgets},
+		{"all viewers are dropped", dropAll},
+		{"widths", widths},
+		{"the server is killed", serverKilled},
+		{"nobody watches", nobodyWatches},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, s, browser) })
+	}
+}
+
+func quieter(t *testing.T, s *server) {
+	t.Helper()
+	if status, said := s.request(t, http.MethodPost, "/demos/live-comments/settings", fmt.Sprintf(`{"rate":120,"viewers":%d}`, viewers)); status != http.StatusOK {
+		t.Fatalf("settings: %d %s", status, said)
+	}
+}
+
+// openDemo opens the page and waits until it is live, with all of the crowd.
+func openDemo(t *testing.T, s *server, browser context.Context, tolerated ...string) *page {
+	t.Helper()
+	p := openPage(t, browser, s.url+"/demos/live-comments", tolerated...)
+	p.wait("the page to be live", `document.getElementById('chip').dataset.state === 'open'`)
+	p.wait("the crowd", number("connected")+fmt.Sprintf(" === %d", viewers))
+	p.wait("comments", `document.querySelectorAll('.comment').length >= 3`)
+	return p
+}
+
+const figures = `[...document.querySelectorAll('#link .tiles dd')].map((e) => e.textContent)`
+
+// wantNothingMissed checks both counts: the page's and the crowd's.
+func (p *page) wantNothingMissed() {
+	p.t.Helper()
+	if missed := evaluate[string](p, figures+"[2]"); missed != "0gaps" {
+		p.t.Errorf("the page missed %s, want 0 gaps", missed)
+	}
+	if missed := evaluate[string](p, text("crowd-missed")+" + ' ' + "+text("crowd-missed-word")); missed != "0 gaps" {
+		p.t.Errorf("the crowd missed %s, want 0 gaps", missed)
+	}
+}
+
+// waitForMore waits until the page was given n more comments.
+func (p *page) waitForMore(n int) {
+	p.t.Helper()
+	before := evaluate[float64](p, allComments)
+	p.wait(fmt.Sprintf("%d more comments", n), fmt.Sprintf("%s >= %f", allComments, before+float64(n)))
+}
+
+// allComments is how many came since the page was opened.
+var allComments = number("more-all")
+
+func fromIndex(t *testing.T, s *server, browser context.Context) {
+	p := openPage(t, browser, s.url+"/demos/")
+	p.do(chromedp.Click(chromedp.CSS(`a[href="/demos/live-comments"]`)))
+	p.wait("the demo", `location.pathname === '/demos/live-comments' && document.getElementById('chip')?.dataset.state === 'open'`)
+}
+
+func commentsFlow(t *testing.T, s *server, browser context.Context) {
+	p := openDemo(t, s, browser)
+	p.waitForMore(300)
+	if n := evaluate[int](p, `document.querySelectorAll('.comment').length`); n > 60 {
+		t.Errorf("%d comments stand on the page, want 60 at most", n)
+	}
+	if more := evaluate[string](p, text("more-now")); !strings.Contains(more, " more a second") {
+		t.Errorf("the page says %q about what it does not show", more)
+	}
+	if readers := evaluate[float64](p, number("readers")); readers <= viewers {
+		t.Errorf("%v are watching, want the crowd of %d and this page", readers, viewers)
+	}
+	p.wait("a lag", figures+"[0].endsWith('s')")
+	p.wantNothingMissed()
+}
+
+func ownComment(t *testing.T, s *server, browser context.Context) {
+	p := openDemo(t, s, browser)
+	other := openDemo(t, s, browser)
+	for _, said := range []string{"greetings from the test", `<img src=x onerror="throw 1"> & "quotes"`} {
+		p.do(chromedp.SendKeys(chromedp.CSS("#say"), said+kb.Enter))
+		shown := fmt.Sprintf(`[...document.querySelectorAll('.comment')].filter((c) => c.querySelector('.text').textContent === %q)`, said)
+		p.wait("the comment", shown+".length === 1")
+		p.wait("its acknowledgement", shown+"[0]?.dataset.fate === 'done'")
+		if said := evaluate[string](p, text("said")); !strings.HasPrefix(said, "On disk after ") || !strings.Contains(said, "live readers") {
+			t.Errorf("the page says %q about the comment", said)
+		}
+		other.wait("the comment on another page", shown+".length === 1")
+		if n := evaluate[int](p, shown+".length"); n != 1 {
+			t.Errorf("the comment stands %d times on its own page", n)
+		}
+	}
+	p.wantNothingMissed()
+	other.wantNothingMissed()
+}
+
+func ownReaction(t *testing.T, s *server, browser context.Context) {
+	p := openDemo(t, s, browser)
+	p.do(chromedp.Click(chromedp.CSS(`#react button[aria-label="Wow"]`)))
+	waitFor(t, "the reaction in its channel", func() bool {
+		_, log := s.request(t, http.MethodGet, "/v1/stream/demos/live-comments/reactions?tail_records=200", "")
+		return strings.Contains(log, `"r":{"wow":1}}`) && strings.Contains(log, `{"s":"page-`)
+	})
+	p.wantNothingMissed()
+}
+
+func everyTransport(t *testing.T, s *server, browser context.Context) {
+	p := openDemo(t, s, browser)
+	for _, c := range [][2]string{{"ws", "WebSocket"}, {"poll", "Poll"}, {"sse", "SSE"}, {"long-poll", "Long poll"}, {"ws", "WebSocket"}, {"auto", "SSE"}} {
+		p.choose("transport", c[0])
+		p.wait(c[1], fmt.Sprintf("%s === %q", text("chip"), c[1]))
+		p.waitForMore(150)
+		p.wantNothingMissed()
+	}
+}
+
+func budgets(t *testing.T, s *server, browser context.Context) {
+	p := openDemo(t, s, browser)
+	inForce := `document.querySelector('#link fieldset:nth-of-type(2) output').textContent`
+	for _, c := range [][3]string{{"0", "as soon as possible", "SSE"}, {"1000", "at most 1.0 s late", "SSE"}, {"3000", "", "Poll"}, {"100", "at most 100 ms late", "SSE"}} {
+		p.choose("budget", c[0])
+		p.wait("the server to say the budget", fmt.Sprintf("%s === %q", inForce, c[1]))
+		p.wait(c[2], fmt.Sprintf("%s === %q", text("chip"), c[2]))
+		p.waitForMore(150)
+		p.wantNothingMissed()
+	}
+}
+
+func dropAll(t *testing.T, s *server, browser context.Context) {
+	p := openDemo(t, s, browser)
+	for _, transport := range []string{"sse", "ws"} {
+		p.choose("transport", transport)
+		p.waitForMore(50)
+		before := evaluate[string](p, `document.querySelector('#link header p').textContent`)
+		p.wait("the button", `!document.getElementById('drop').disabled`)
+		p.do(chromedp.Click(chromedp.CSS("#drop")))
+		p.wait("the page's own reconnect", fmt.Sprintf(`/reconnect/.test(document.querySelector('#link header p').textContent) && document.querySelector('#link header p').textContent !== %q`, before))
+		p.wait("all to be back", fmt.Sprintf(`/^All %d are back after .* zero gaps\.$/.test(%s)`, viewers, text("drop-note")))
+		p.wait("the page to be live", `document.getElementById('chip').dataset.state === 'open'`)
+		p.waitForMore(150)
+		p.wantNothingMissed()
+	}
+}
+
+// widths looks for what would make a narrow screen scroll sideways.
+func widths(t *testing.T, s *server, browser context.Context) {
+	p := openDemo(t, s, browser)
+	for _, width := range []int64{360, 390, 768, 1024, 1440} {
+		p.do(chromedp.EmulateViewport(width, 800))
+		if wide := evaluate[int64](p, `document.documentElement.scrollWidth`); wide > width {
+			t.Errorf("on a screen of %d the page is %d wide", width, wide)
+		}
+	}
+}
+
+// serverKilled kills server and crowd at once. The page says so, comes back by
+// itself when they do, and missed nothing.
+func serverKilled(t *testing.T, s *server, browser context.Context) {
+	p := openDemo(t, s, browser, "network: ", "javascript: ") // that the server was away is what the browser may say
+	s.kill(t)
+	p.wait("the page to say so", `!document.getElementById('veil').hidden`)
+	p.do(chromedp.SendKeys(chromedp.CSS("#say"), "said while the server was away"+kb.Enter))
+	p.wait("the comment to wait", `document.querySelector('.comment.own')?.dataset.fate === 'pending'`)
+	s.start(t)
+	quieter(t, s)
+	p.wait("the page to be live", `document.getElementById('chip').dataset.state === 'open' && document.getElementById('veil').hidden`)
+	p.wait("the comment's acknowledgement", `document.querySelector('.comment.own')?.dataset.fate === 'done'`)
+	p.wait("a new crowd", number("connected")+fmt.Sprintf(" === %d", viewers))
+	p.waitForMore(150)
+	p.wantNothingMissed()
+}
+
+// nobodyWatches: the page goes, and the simulation with it; when the page's word
+// that it goes is lost, as that of a tab that is closed may be, a minute later.
+func nobodyWatches(t *testing.T, s *server, browser context.Context) {
+	p := openDemo(t, s, browser)
+	if n := s.crowd(t); n < viewers {
+		t.Errorf("%d viewers while the page is open, want %d at least", n, viewers)
+	}
+	p.do(chromedp.Navigate("about:blank"))
+	waitWithin(t, 100*time.Second, "the crowd to leave", func() bool { return s.crowd(t) == 0 })
+}
