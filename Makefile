@@ -11,9 +11,9 @@ help: ## list what can be made
 build: ## build bin/twohop
 	$(GO) build -o bin/twohop ./cmd/twohop
 
-run: build ## build and start on the disk engine, in ./twohop-data, at http://127.0.0.1:4437/
+run: build ## build and start on the disk engine, in ./twohop-data, with the demos, at http://127.0.0.1:4437/
 	@echo "twohop: http://127.0.0.1:4437/"
-	./bin/twohop serve --engine disk --data ./twohop-data
+	./bin/twohop demo --engine disk --data ./twohop-data
 
 # -count=1: tests that build and start the command would be taken from the cache.
 test: ## everything that needs only Go and Node, the conformance suite included

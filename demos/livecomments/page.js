@@ -252,7 +252,7 @@ async function read(name, options, took) {
       if (follows[name] !== f) return // another took over at its offset
       if (batch.records?.length) took(batch)
       places[name] = batch.offset
-      if (f.budget !== undefined && name === 'comments') link.inForce(f.budget)
+      if (name === 'comments') link.inForce(f.budget)
     }
   } catch (error) {
     if (follows[name] === f) said(`Following ended: ${error.message}`, 'bad')
@@ -265,6 +265,7 @@ function follow(ms) {
   budget = ms
   const next = []
   for (const [name, took, from] of [['comments', tookComments, { tailRecords: 40 }], ['state', tookState, { tailRecords: 60 }], ['reactions', tookReactions, null]]) {
+    link.inForce(undefined)
     if (!from && !reactionsFrom) continue // the state's first report will tell
     follows[name]?.close()
     follows[name] = null

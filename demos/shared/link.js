@@ -44,6 +44,8 @@ export class Link {
   #seen = { bytesIn: 0, records: 0, batches: 0 }
   #missing = 0
   #twice = 0
+  #breaks = 0 // times that the connection was lost
+  #whole = false
   #budget
 
   constructor(root, { client, chip, budget, setBudget }) {
@@ -74,7 +76,12 @@ export class Link {
         make('p', { class: 'quiet' }, 'Lag is from the time in each record to its arrival here, over ten seconds. Missed is counted from the numbers in the records.'),
       ),
     )
-    client.addEventListener('status', () => this.draw())
+    client.addEventListener('status', () => {
+      const { state } = client.status
+      if (this.#whole && (state === 'waiting' || state === 'offline')) this.#breaks++
+      this.#whole = state === 'open' || (this.#whole && state === 'connecting')
+      this.draw()
+    })
     this.draw()
   }
 
@@ -118,7 +125,7 @@ export class Link {
 
     const inUse = names[status.transport] ?? 'none yet'
     const word = states[status.state] ?? status.state
-    text(this.#parts.use, `${word}${status.state === 'open' ? ` over ${inUse}` : ''}${status.reconnects ? `, ${format.plural(status.reconnects, 'reconnect')}` : ''}`)
+    text(this.#parts.use, `${word}${status.state === 'open' ? ` over ${inUse}` : ''}${this.#breaks ? `, ${format.plural(this.#breaks, 'reconnect')}` : ''}`)
     text(this.#chip, status.state === 'open' ? inUse : word)
     this.#chip.dataset.state = status.state
     text(this.#parts.advice, advice(this.#budget, status))
