@@ -2,6 +2,7 @@ package httpstream_test
 
 import (
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,39 @@ func TestEndlessHeaders(t *testing.T) {
 		}
 		if got := s.must("HEAD", "stream/c", "").next(); got != tail {
 			t.Errorf("the tail moved from %s to %s", tail, got)
+		}
+	}, loopModes...)
+}
+
+// A client may connect ahead of its first request: the time for a header begins
+// with the header.
+func TestConnectionAheadOfItsRequest(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{Options: httpstream.Options{HeaderTime: time.Second}})
+		s.create("c", "text/plain")
+		var conns [2]net.Conn
+		for i := range conns {
+			c, err := s.dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+			conns[i] = c
+		}
+		slow, silent := conns[0], conns[1]
+		if _, err := io.WriteString(slow, "GET "); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(slow); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 408 ") {
+			t.Fatalf("the slow one: %v, %s", err, got)
+		}
+		if _, err := io.WriteString(silent, "GET /v1/stream/c HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 12)
+		if _, err := io.ReadFull(silent, b); err != nil || string(b) != "HTTP/1.1 200" {
+			t.Errorf("the silent one: %v, %s", err, b)
 		}
 	}, loopModes...)
 }
