@@ -77,7 +77,7 @@ export class Crowd {
   }
 
   #tell(drop, crowd) {
-    const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`
+    const seconds = (ms) => `${(ms / 1000).toFixed(1)}\u00a0s`
     if (drop.cut === 0) return this.#say('Nobody was connected.', '')
     if (!drop.all) {
       this.#say(`${format.count(drop.back)} of ${format.count(drop.cut)} are back${drop.half ? `, half of them after ${seconds(drop.half)}` : ''}.`, 'bad')

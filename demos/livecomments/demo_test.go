@@ -132,18 +132,18 @@ func TestWatchersAreBounded(t *testing.T) {
 
 func TestDrops(t *testing.T) {
 	inHouse(t, func(t *testing.T, h *house) {
-		if _, _, err := h.Demo.Drop(); err != errNobody { //nolint:errorlint // it comes bare
+		if _, _, err := h.Drop(); err != errNobody { //nolint:errorlint // it comes bare
 			t.Errorf("a drop without a show: %v", err)
 		}
 		h.watch(t, "a")
-		if id, cut, err := h.Demo.Drop(); id != 1 || cut != startViewers || err != nil {
+		if id, cut, err := h.Drop(); id != 1 || cut != startViewers || err != nil {
 			t.Errorf("the first drop: %d, %d, %v", id, cut, err)
 		}
-		if _, _, err := h.Demo.Drop(); err != errTooSoon { //nolint:errorlint // it comes bare
+		if _, _, err := h.Drop(); err != errTooSoon { //nolint:errorlint // it comes bare
 			t.Errorf("a drop at once: %v", err)
 		}
 		time.Sleep(dropEvery)
-		if id, _, err := h.Demo.Drop(); id != 2 || err != nil {
+		if id, _, err := h.Drop(); id != 2 || err != nil {
 			t.Errorf("a later drop: %d, %v", id, err)
 		}
 	})

@@ -1,23 +1,24 @@
 // Feed shows comments at a rate that a person can read, and says how many more
 // there were. Comments of this page are always shown; of the others, one in each
-// turn, chosen at random from all that came since the last.
+// turn, chosen at random from all that came since the last; people's before made-up
+// ones'.
 import { make, text, calm } from '/demos/shared/dom.js'
 import * as format from '/demos/shared/format.js'
 import { Rate } from '/demos/shared/meter.js'
 
-const turn = 333 // ms
 const most = 60 // comments on the page
+const reading = 4000 // ms that a comment stays in view, at least
+const least = 333 // ms between two
 
 export class Feed {
   #list
   #parts
   #rate = new Rate(3000)
   #all = 0
-  #shown = 0
-  #seen = [] // times at which comments were shown, of the last second
+  #seen = [] // times at which comments were shown, of the last seconds
   #candidate = null // chosen from those that came since the last turn
   #came = 0
-  #held = 0 // came while the reader looks at older ones
+  #last = 0 // when a comment was shown
   #following = true
 
   constructor(list, parts) {
@@ -26,7 +27,7 @@ export class Feed {
     new ResizeObserver(() => this.#following && (list.scrollTop = list.scrollHeight)).observe(list)
     list.addEventListener('scroll', () => this.#scrolled(), { passive: true })
     parts.newest.addEventListener('click', () => this.#toEnd())
-    setInterval(() => this.#turn(), turn)
+    setInterval(() => this.#turn(), 100)
     setInterval(() => this.#count(), 500)
   }
 
@@ -35,13 +36,12 @@ export class Feed {
   add(comment, { shown = false } = {}) {
     this.#all++
     this.#rate.add(1, Date.now())
-    if (shown) {
-      this.#shown++
-      return
-    }
+    if (shown) return
     this.#came++
-    if (comment.person || Math.random() * this.#came < 1) {
-      if (this.#candidate?.person) this.#put([this.#row(this.#candidate)]) // people who are here are all shown
+    if (comment.person) {
+      if (this.#candidate?.person) this.#show(this.#candidate)
+      this.#candidate = comment
+    } else if (!this.#candidate?.person && Math.random() * this.#came < 1) {
       this.#candidate = comment
     }
   }
@@ -67,19 +67,25 @@ export class Feed {
   }
 
   #turn() {
-    if (!this.#candidate || document.hidden) return
-    if (calm() && Date.now() % 1000 >= turn) return // slower for who asked for calm
+    const now = Date.now()
+    if (!this.#candidate || document.hidden || !this.#following || now - this.#last < this.#pause()) return
     const comment = this.#candidate
     this.#candidate = null
     this.#came = 0
-    if (!this.#following) {
-      this.#held++
-      text(this.#parts.newest, `Paused. Go to the newest`)
-      return
-    }
-    this.#shown++
+    this.#last = now
+    this.#show(comment)
+  }
+
+  #show(comment) {
     this.#seen.push(Date.now())
     this.#put([this.#row(comment)])
+  }
+
+  // pause lets few comments stay as long as many do, and twice as long for who
+  // asked for calm.
+  #pause() {
+    const inView = Math.max(1, this.#list.clientHeight / 48)
+    return Math.max(least, reading / inView) * (calm() ? 2 : 1)
   }
 
   #row({ name, text: words }, ...extra) {
@@ -105,7 +111,6 @@ export class Feed {
     const end = this.#list.scrollHeight - this.#list.clientHeight - this.#list.scrollTop < 40
     if (end === this.#following) return
     this.#following = end
-    this.#held = 0
     this.#parts.newest.hidden = end
     text(this.#parts.newest, 'Paused. Go to the newest')
   }

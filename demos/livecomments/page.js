@@ -86,7 +86,7 @@ $('compose').addEventListener('submit', (event) => {
       said(`Refused: ${what.message}`, 'bad')
     } else {
       fate('done', what.durability === 'disk' ? 'on disk' : 'received')
-      said(`${what.durability === 'disk' ? 'On disk' : 'Received'} after ${format.milliseconds(what.took).join(' ')}${what.readers > 0 ? `, sent on to ${format.plural(what.readers, 'live reader')}` : ''}.`, 'good')
+      said(`${what.durability === 'disk' ? 'On disk' : 'Received'} after ${format.milliseconds(what.took).join(' ')}${what.readers > 0 ? `, ${format.plural(what.readers, 'live reader')}` : ''}.`, 'good')
     }
   })
 })

@@ -28,7 +28,7 @@ var slots = map[string][]string{
 	"cheer": {"wooo", "yesss", "oh wow", "here we go", "finally", "louder", "again", "bravo", "encore", "what a night"},
 	"face":  {"😍", "🥹", "🤩", "😭", "🙌", "🔥", "💛", "👏", "✨", "🎶"},
 	"count": {"third", "fourth", "fifth", "first", "second", "tenth"},
-	"when":  {"since the first album", "for ten years", "since school", "all week", "all day", "for so long"},
+	"when":  {"since the first album", "for ten years", "since school", "for years", "forever"},
 }
 
 // sayings are comments by mood.
@@ -36,7 +36,7 @@ var sayings = map[string][]string{
 	"arrive": {
 		"hello from {place}!", "{place} is here {face}", "just got in, what did I miss?", "watching {room}, hi everyone",
 		"hi from {place}, it's past midnight here", "{place} and {place} in one chat, love it", "made it!", "good evening {place} {face}",
-		"my {count} time seeing them live", "{person} and I are watching from {place}", "late again, still happy", "waited for this {when}",
+		"my {count} time seeing them live", "{person} and I are watching from {place}", "late again, still happy", "a fan {when}",
 	},
 	"listen": {
 		"that {part} is {good}", "the {part}!!", "{good}", "this song {face}", "the sound is so clear tonight", "I could listen to this {part} for hours",
@@ -53,7 +53,7 @@ var sayings = map[string][]string{
 		"chorus of the year", "hands up {place}", "can't sit still", "we are the light, we are the light {face}",
 	},
 	"praise": {
-		"best band {when}", "{good} {face}", "thank you for streaming this", "the {part} deserves an award", "how is this free", "{cheer}",
+		"best band I know", "{good} {face}", "thank you for streaming this", "the {part} deserves an award", "how is this free", "{cheer}",
 		"proud of them", "this made my week", "10/10 {face}", "the lights! the {part}! all of it!", "sending love from {place} {face}",
 	},
 	"solo": {
