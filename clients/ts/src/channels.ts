@@ -7,15 +7,6 @@ import type { Sub } from "./lane.js"
 import type { Batch, Frame, Sink, Start } from "./types.js"
 import type { Place } from "./cursor.js"
 
-/** What the subscription brought while somebody catches up: from where, and the batch. */
-export interface Kept {
-  from: string | undefined
-  batch: Batch
-}
-
-/** Who is farther behind than this many batches will meet a later one. */
-const mostKept = 1000
-
 export interface Subscription extends Sub {
   cursor: Cursor
   from: Start
@@ -24,8 +15,8 @@ export interface Subscription extends Sub {
   inForce?: number
   readonly start: Start
   readonly sinks: Set<Sink>
-  /** Of each that catches up; it is told when there is more. */
-  readonly joiners: Map<Kept[], () => void>
+  /** Of each that reads on its own: it looks whether it can share now. */
+  readonly joiners: Set<() => void>
 }
 
 const isOffset = (o?: string): boolean => /_/.test(o ?? "")
@@ -37,7 +28,7 @@ export const subscription = (channel: string, start: Start): Subscription => ({
   cursor: isOffset(start.offset) ? { name: "live", offset: start.offset } : { name: "new" },
   budget: Infinity,
   sinks: new Set(),
-  joiners: new Map(),
+  joiners: new Set(),
 })
 
 const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
@@ -68,7 +59,6 @@ export function deliver(s: Subscription, places: Map<string, Place>, f: Frame): 
     s.inForce = f.budget
     for (const sink of s.sinks) sink.inForce(f.budget!)
   }
-  const from = s.cursor.offset
   const t = take(s.cursor, places.get(s.channel), f)
   s.cursor = t.cursor
   if (t.cursor.offset) s.from = { offset: t.cursor.offset }
@@ -77,10 +67,7 @@ export function deliver(s: Subscription, places: Map<string, Place>, f: Frame): 
   const batch = t.deliver && batchOf(t.deliver === "all" ? f : { ...f, ...marks })
   if (batch) {
     for (const sink of [...s.sinks]) sink.batch(batch)
-    for (const [kept, tell] of s.joiners) {
-      if (kept.push({ from, batch }) > mostKept) kept.shift()
-      tell()
-    }
+    for (const meet of [...s.joiners]) meet()
   }
   return { batch, again: t.again, end: t.end && { error: t.end === "error" ? told(f) : undefined } }
 }

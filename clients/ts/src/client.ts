@@ -60,7 +60,7 @@ export class Client extends EventTarget {
   follow(channel: string, o: FollowOptions = {}): Follower {
     const budget = o.budget ?? this.#budget
     const ms = milliseconds(budget)
-    if (!(ms >= 0)) throw new TwohopError("invalid_parameter", "not a budget: " + budget, 'write milliseconds, or "250ms", "2s"')
+    if (!(ms >= 0)) throw new TwohopError("invalid_parameter", "not a budget: " + budget, "write 250 or 2s")
     return new Follower(channel, ms, o, (what, f) => this.#do((h) => h[what](f)))
   }
 

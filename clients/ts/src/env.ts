@@ -44,20 +44,17 @@ function baseOf(url: string | URL | undefined): string {
   const page = globalThis.location?.origin
   const base = url ? new URL(url, page) : /^http.*\/twohop\.js$/.test(script) ? new URL(".", script) : page && new URL(page)
   if (!base || !/^http/.test(base.protocol)) {
-    throw new TwohopError("invalid_request", "no address of a server", 'pass one: connect({ url: "http://127.0.0.1:4437" })')
+    throw new TwohopError("invalid_request", "no address of a server", "pass one: connect({ url })")
   }
   return base.origin + base.pathname.replace(/\/*$/, "/")
 }
 
 /** Resolves after a time, or when the signal says so. */
-export const sleep = (clock: Clock, ms: number, signal?: AbortSignal): Promise<void> =>
+export const sleep = (clock: Clock, ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
-    if (signal?.aborted) return resolve()
-    const done = (): void => {
+    const timer = clock.set(resolve, signal.aborted ? 0 : ms)
+    signal.addEventListener("abort", () => {
       clock.clear(timer)
-      signal?.removeEventListener("abort", done)
       resolve()
-    }
-    const timer = clock.set(done, ms)
-    signal?.addEventListener("abort", done)
+    })
   })

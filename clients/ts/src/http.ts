@@ -4,8 +4,7 @@ import { lost, TwohopError } from "./errors.js"
 import type { Env } from "./env.js"
 import type { Frame, Start } from "./types.js"
 
-export const tokenOf = (env: Env): string | Promise<string> | undefined =>
-  typeof env.token === "function" ? env.token() : env.token
+export const tokenOf = async ({ token }: Pick<Env, "token">): Promise<string | undefined> => (typeof token === "function" ? token() : token)
 
 /** fetch, with the token; an answer that is not a success becomes a TwohopError. */
 export async function request(env: Env, path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
@@ -18,8 +17,8 @@ export async function request(env: Env, path: string, init: RequestInit & { head
 
 /** Milliseconds of Retry-After: seconds, or a date. */
 const retryAfter = (env: Env, value: string | null): number | undefined => {
-  const ms = value ? (/^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - env.clock.now()) : 0
-  return Math.min(Math.max(ms, 0), 300_000) || undefined
+  const ms = +value! * 1000
+  return Math.min(ms >= 0 ? ms : Date.parse(value!) - env.clock.now(), 300_000) || undefined
 }
 
 export interface Refusal extends TwohopError {
@@ -30,8 +29,8 @@ async function refusal(env: Env, answer: Response): Promise<TwohopError> {
   const { status, headers } = answer
   const body = (await answer.json().catch(() => ({}))) as Frame // a proxy's page is none
   const error: Refusal = new TwohopError(
-    body.code ?? (status === 404 ? "not_found" : status < 500 ? "invalid_request" : "unavailable"),
-    body.message ?? "the answer was HTTP " + status,
+    body.code ?? (status < 500 ? "invalid_request" : "unavailable"),
+    body.message ?? "HTTP " + status,
     body.hint,
     {
       status,
@@ -72,7 +71,7 @@ export async function readPage(env: Env, channel: string, start: Start, live: bo
   }
   const has = (name: string): boolean => answer.headers.get(name) === "true"
   const offset = answer.headers.get("Stream-Next-Offset")
-  if (!offset) throw lost("not the answer of a twohop server: it has no Stream-Next-Offset")
+  if (!offset) throw lost("not the answer of a twohop server")
   const frame: Frame = { type: "data", channel, offset, upToDate: has("Stream-Up-To-Date") || has("Stream-Closed"), closed: has("Stream-Closed") }
   const type = answer.headers.get("Content-Type") ?? ""
   if (answer.status === 204) return frame

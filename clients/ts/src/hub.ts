@@ -12,12 +12,11 @@ import { needOf } from "./need.js"
 import { publisher } from "./publish.js"
 import type { Advice, Frame, Hub, Sink, Status, Transport } from "./types.js"
 
-export type Transports = Partial<Record<Transport, Open>>
+/** poll is the last resort, so it is always among them. */
+export type Transports = { poll: Open } & Partial<Record<Transport, Open>>
 
 /** A lane was of use if it brought something, or stood for so long. */
 const usefulTime = 5000
-/** On a page that is looked at again, a lane that was silent for longer is replaced. */
-const suspicious = 18_000
 /** Three publishes within this time make a connection one that writes, for as long after. */
 const writeWindow = 10_000
 const writeMemory = 60_000
@@ -33,12 +32,6 @@ interface Running {
   timer?: unknown
 }
 
-/** Stands for a transport that was not built in. */
-const absent: Open = (line) => {
-  queueMicrotask(() => line.failed("denied", new TwohopError("unsupported", "this transport was not built in", "name it in connectWith()")))
-  return { sync() {}, close() {} }
-}
-
 const closedError = (): Error => new TwohopError("closed", "the client is closed", "connect again")
 
 /** A connection of one's own. changed is called when its status is another, but for counts. */
@@ -46,7 +39,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   const { clock } = env
   const lanes = new Map<number, Running>()
   const subs = new Map<string, Subscription>()
-  const joining = new Map<Sink, AbortController>()
+  const joining = new Map<Sink, () => void>()
   const alive = new AbortController()
   const counts = { bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
   let again = new Set<string>()
@@ -113,7 +106,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
     const r: Running = { transport, since, last: since }
     if (lanes.size === 0 && state.lanes > 1) counts.reconnects++
     lanes.set(n, r)
-    const lasted = (): boolean => r.useful || (!!r.opened && clock.now() - since > usefulTime)
+    const lasted = (): boolean => r.useful || clock.now() - since > usefulTime
     const line: Line = {
       env,
       subs,
@@ -148,7 +141,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
         dispatch({ type: "failed", lane: n, lasted: lasted(), failure, error })
       },
     }
-    r.lane = (transports[transport] ?? absent)(line)
+    r.lane = (transports[transport] ?? transports.poll)(line)
   }
 
   function frame(line: Line, r: Running, n: number, f: Frame): void {
@@ -200,7 +193,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   function forget(sub: Subscription): void {
     subs.delete(sub.channel)
     schedule()
-    for (const moved of sub.joiners.values()) moved()
+    for (const meet of [...sub.joiners]) meet()
   }
 
   function end(sub: Subscription, error?: Error): void {
@@ -240,14 +233,21 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
       return attach()
     }
     const control = new AbortController()
-    joining.set(sink, control)
-    void join(env, sub, sink, attach, control.signal).then((alone) => alone && enter(sink))
-  }
-
-  function wake(): void {
-    const r = serving()
-    dispatch({ type: "wake", silent: !!r && /s/.test(r.transport) && clock.now() - r.last > suspicious })
-    outbox.pump()
+    const { joiners } = sub
+    const stop = (): void => {
+      control.abort()
+      joiners.delete(meet)
+    }
+    const meet = (): void => {
+      const there = subs.get(channel) === sub
+      if (there && sub!.cursor.offset !== sink.at.offset) return
+      stop()
+      if (there) attach()
+      else enter(sink) // there is nothing to share with any more
+    }
+    joiners.add(meet)
+    joining.set(sink, stop)
+    void join(env, sub, sink, meet, control.signal)
   }
 
   const on = (target: EventTarget | undefined, type: string, f: () => void): void =>
@@ -255,7 +255,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   for (const type of ["online", "offline"] as const) {
     on(globalThis as unknown as EventTarget, type, () => dispatch({ type, note: { online: type === "online" } }))
   }
-  on(globalThis.document, "visibilitychange", () => document.hidden || wake())
+  on(globalThis.document, "visibilitychange", () => document.hidden || dispatch({ type: "wake" }))
 
   return {
     get status() {
@@ -266,7 +266,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
     enter,
 
     leave(sink) {
-      joining.get(sink)?.abort()
+      joining.get(sink)?.()
       joining.delete(sink)
       const sub = subs.get(sink.channel)
       if (sub?.sinks.delete(sink) && !sub.sinks.size) forget(sub)

@@ -58,8 +58,8 @@ export type Event =
   | { type: "failed"; lane: number; lasted: boolean; failure: Failure; error: TwohopError }
   | { type: "drain"; lane: number; delay: number }
   | { type: "timer" }
-  /** The page is looked at again; silent: the lane should have said something by now. */
-  | { type: "wake"; silent: boolean }
+  /** The page is looked at again. */
+  | { type: "wake" }
   | { type: "close" }
 
 export type Effect =
@@ -208,8 +208,8 @@ const lostOne: Handler<{ lane: number; lasted?: boolean; failure?: Failure }> = 
 
 const drain: Handler<{ delay: number }> = (s, e) => wait({ ...s, fails: 0, suspects: [] }, e.delay)
 
-/** The network changed, or may have: a lane that stands may be dead without knowing. */
-const renew: Handler<object> = (s, e, now) => ("silent" in e && !e.silent ? [s, []] : attempt(s, better(s, now)!))
+/** The network changed: a lane that stands may be dead without knowing. */
+const renew: Handler<unknown> = (s, _, now) => attempt(s, better(s, now)!)
 
 const close: Handler<unknown> = (s) => leave(s, "closed")
 
@@ -224,7 +224,7 @@ export const table: Table = {
   },
   open: {
     need: choose, force: choose, opened: same, ended, failed, drain, timer: choose,
-    online: renew, offline: same, wake: renew, close,
+    online: renew, offline: same, wake: same, close,
   },
   trying: {
     need: choose, force: choose, opened: handOver, ended: lostOne, failed: lostOne,

@@ -5,27 +5,20 @@ import type { Blocked } from "./machine.js"
 
 const here = new Map<string, Blocked>()
 
-const storage = (): Storage | undefined => {
-  try {
-    return globalThis.sessionStorage
-  } catch {
-    return undefined // forbidden
-  }
-}
-
+/** The memory, of its own for each caller. */
 export function recall(base: string): Blocked {
   try {
-    return here.get(base) ?? (JSON.parse(storage()!.getItem("twohop:" + base)!) as Blocked | null) ?? {}
+    return { ...(here.get(base) ?? (JSON.parse(sessionStorage.getItem("twohop:" + base)!) as Blocked)) }
   } catch {
-    return {}
+    return {} // there is no such storage, or it is forbidden
   }
 }
 
 export function remember(base: string, blocked: Blocked): void {
   here.set(base, blocked)
   try {
-    storage()?.setItem("twohop:" + base, JSON.stringify(blocked))
+    sessionStorage.setItem("twohop:" + base, JSON.stringify(blocked))
   } catch {
-    // full
+    // there is none, or it is full
   }
 }

@@ -1,9 +1,10 @@
-// Publishing. What is published to a channel goes out in order, under a key, and is sent
-// again under the same key until it is answered: it takes effect once, over whatever
-// broke in between. What comes while a request of the channel is under way goes out as
-// one batch in the next.
+// Publishing. What is published to a channel goes out in order, one after the other, each
+// under a key, and is sent again under the same key until it is answered: it takes effect
+// once, over whatever broke in between, and nothing overtakes it. What comes in the
+// meantime goes out as one batch.
 
-import { asError, told, TwohopError } from "./errors.js"
+import { asError, lost, told, TwohopError } from "./errors.js"
+import { sleep } from "./env.js"
 import type { Env } from "./env.js"
 import { pathOf, request } from "./http.js"
 import { bound, initial } from "./machine.js"
@@ -19,7 +20,7 @@ let count = 0
 
 export function itemOf(channel: string, value: unknown, { contentType, ifMatch, close, timeout, idempotencyKey }: PublishOptions): Item {
   const item: Item = { channel, contentType, ifMatch, close, timeout, idempotencyKey }
-  if (value instanceof Uint8Array) item.base64 = btoa(value.reduce((s, c) => s + String.fromCharCode(c), ""))
+  if (value instanceof Uint8Array) item.bytes = value
   else if (typeof value === "string" && contentType && !/json/.test(contentType)) item.text = value
   else if (value !== undefined) item.records = Array.isArray(value) ? value : [value]
   return item
@@ -36,7 +37,7 @@ interface Waiting {
 
 export interface Outbox {
   publish(item: Item): Promise<Published>
-  /** Sends what can be sent now. */
+  /** A connection stands: what waits for its next try need not. */
   pump(): void
   /** Takes the answer to a publish over the WebSocket; false if the frame is none. */
   answered(f: Frame): boolean
@@ -45,27 +46,30 @@ export interface Outbox {
   close(error: Error): void
 }
 
-async function over(env: Env, i: Item, signal: AbortSignal): Promise<Published> {
+/** Publishes by a request. */
+async function post(env: Env, i: Item): Promise<Published> {
   const headers: Record<string, string> = {
-    "Content-Type": i.contentType ?? (i.base64 ? "application/octet-stream" : "application/json"),
+    "Content-Type": i.contentType ?? (i.bytes ? "application/octet-stream" : "application/json"),
     "Idempotency-Key": i.idempotencyKey!,
   }
   if (i.ifMatch) headers["If-Match"] = i.ifMatch
   if (i.close) headers["Stream-Closed"] = "true"
-  const body = i.base64 ? Uint8Array.from(atob(i.base64), (c) => c.charCodeAt(0)) : (i.text ?? (i.records && JSON.stringify(i.records)))
-  const h = (await request(env, pathOf(i.channel), { method: "POST", headers, body, signal })).headers
-  const get = (name: string): string | undefined => h.get("Stream-" + name) ?? undefined
-  return {
-    offset: get("Next-Offset")!,
-    durability: get("Durability"),
-    readers: Number(get("Readers")),
-    duplicate: !!get("Duplicate"),
+  const body = (i.bytes as BodyInit) ?? i.text ?? JSON.stringify(i.records)
+  const control = new AbortController()
+  const limit = env.clock.set(() => control.abort(), 30_000)
+  try {
+    const h = (await request(env, pathOf(i.channel), { method: "POST", headers, body, signal: control.signal })).headers
+    const get = (name: string): string | undefined => h.get("Stream-" + name) ?? undefined
+    return {
+      offset: get("Next-Offset")!,
+      durability: get("Durability"),
+      readers: Number(get("Readers")),
+      duplicate: !!get("Duplicate"),
+    }
+  } finally {
+    env.clock.clear(limit)
   }
 }
-
-const answerOf = ({ offset, durability, readers, duplicate }: Frame): Published => ({
-  offset: offset!, durability, readers, duplicate: !!duplicate,
-})
 
 /** More records of the same kind can go with it. */
 const plain = (i: Item): boolean => !!i.records && !i.ifMatch && !i.close
@@ -73,72 +77,60 @@ const plain = (i: Item): boolean => !!i.records && !i.ifMatch && !i.close
 /** lane gives the lane that serves, if there is one. */
 export function publisher(env: Env, lane: () => Lane | undefined): Outbox {
   const { clock } = env
-  /** What waits, in order. The first of a channel is being sent, if the channel is busy. */
+  /** What is not answered, in order, by channel. The first of each is under way. */
   const queues = new Map<string, Waiting[]>()
-  const busy = new Set<string>()
-  const sent = new Map<unknown, Waiting>()
-  let fails = 0
+  const sent = new Map<unknown, (result: Published | Error) => void>()
+  const moved = lost("the WebSocket is gone")
+  let nap = new AbortController()
   let ids = 0
-  let timer: unknown
 
-  function pump(): void {
-    clock.clear(timer)
+  function send({ item, bytes }: Waiting): Promise<Published> {
     const l = lane()
-    for (const [channel, queue] of queues) {
-      while (queue.length && !busy.has(channel)) {
-        const w = queue[0]!
-        w.tried = true
-        // What is too large for a message goes by itself.
-        if (l?.send && w.bytes * 3 < l.maxMessage!) {
-          const id = "p" + ++ids
-          sent.set(id, queue.shift()!)
-          l.send({ ...w.item, type: "publish", id })
-        } else if ([...sent.values()].some((s) => s.item.channel === channel)) break
-        else void post(w, queue)
+    // What is too large for a message goes by itself.
+    if (!l?.send || bytes * 3 > l.maxMessage!) return post(env, item)
+    return new Promise((resolve, reject) => {
+      const id = "p" + ++ids
+      sent.set(id, (r) => (r instanceof Error ? reject(r) : resolve(r)))
+      const base64 = item.bytes && btoa(item.bytes.reduce((s, c) => s + String.fromCharCode(c), ""))
+      l.send!({ ...item, type: "publish", id, base64, bytes: undefined })
+    })
+  }
+
+  async function run(channel: string, queue: Waiting[]): Promise<void> {
+    let fails = 0
+    while (queue.length) {
+      const w = queue[0]!
+      w.tried = true
+      const result = await send(w).catch(asError)
+      if (result === moved) continue
+      if (result instanceof TwohopError && result.retry && clock.now() < w.until) {
+        await sleep(clock, (result.after ?? 0) + clock.random() * bound({ ...initial(), fails: ++fails }), nap.signal)
+        continue
       }
-      if (!queue.length) queues.delete(channel)
+      fails = 0
+      queue.shift()
+      for (const s of w.settle) s(result)
     }
+    queues.delete(channel)
   }
 
-  /** Sends by a request of its own. */
-  async function post(w: Waiting, queue: Waiting[]): Promise<void> {
-    const { channel } = w.item
-    busy.add(channel)
-    const control = new AbortController()
-    const limit = clock.set(() => control.abort(), 30_000)
-    const result = await over(env, w.item, control.signal).catch(asError)
-    clock.clear(limit)
-    busy.delete(channel)
-    queue.shift()
-    settle(w, result)
+  const pump = (): void => {
+    nap.abort()
+    nap = new AbortController()
   }
-
-  /** Tries again after a while, unless that has been going on for too long. */
-  function settle(w: Waiting, result: Published | TwohopError): void {
-    if (!(result instanceof TwohopError)) fails = 0
-    else if (result.retry && clock.now() < w.until) {
-      requeue([w])
-      clock.clear(timer)
-      timer = clock.set(pump, (result.after ?? 0) + clock.random() * bound({ ...initial(), fails: ++fails }))
-      return
-    }
-    for (const s of w.settle) s(result)
-    if (!fails) pump()
-  }
-
-  function requeue(list: Waiting[]): void {
-    for (const w of list.reverse()) queues.set(w.item.channel, [w, ...(queues.get(w.item.channel) ?? [])])
+  const answer = (id: unknown, result: Published | Error): boolean => {
+    sent.get(id)?.(result)
+    return sent.delete(id)
   }
 
   return {
     publish: (item) =>
       new Promise((resolve, reject) => {
         const { channel } = item
-        const bytes = JSON.stringify(item).length
-        const queue = queues.get(channel) ?? []
-        queues.set(channel, queue)
+        const bytes = item.bytes?.length ?? JSON.stringify(item).length
         const settle = (r: Published | Error): void => (r instanceof Error ? reject(r) : resolve(r))
-        const last = queue.at(-1)
+        const queue = queues.get(channel)
+        const last = queue?.at(-1)
         if (
           last && !last.tried && plain(last.item) && plain(item) && !item.idempotencyKey && last.item.contentType === item.contentType &&
           last.bytes + bytes < mostBytes && last.item.records!.length < mostRecords
@@ -146,30 +138,30 @@ export function publisher(env: Env, lane: () => Lane | undefined): Outbox {
           last.item.records = last.item.records!.concat(item.records)
           last.bytes += bytes
           last.settle.push(settle)
-        } else {
-          source ||= crypto.getRandomValues(new Uint32Array(4)).join("")
-          const idempotencyKey = item.idempotencyKey ?? source + "-" + ++count
-          queue.push({ item: { ...item, idempotencyKey }, bytes, until: clock.now() + (item.timeout ?? 60_000), settle: [settle] })
+          return
         }
-        if (!fails) pump()
+        source ||= crypto.getRandomValues(new Uint32Array(4)).join("")
+        const idempotencyKey = item.idempotencyKey ?? source + "-" + ++count
+        const w = { item: { ...item, idempotencyKey }, bytes, until: clock.now() + (item.timeout ?? 60_000), settle: [settle] }
+        if (queue) queue.push(w)
+        else {
+          const fresh = [w]
+          queues.set(channel, fresh)
+          void run(channel, fresh)
+        }
       }),
     pump,
-    answered(f) {
-      const w = sent.get(f.id)
-      sent.delete(f.id)
-      if (w) settle(w, f.type === "error" ? told(f) : answerOf(f))
-      return !!w
+    answered: (f) => {
+      const { offset, durability, readers, duplicate } = f
+      return answer(f.id, f.type === "error" ? told(f) : { offset: offset!, durability, readers, duplicate: !!duplicate })
     },
     lost() {
-      requeue([...sent.values()])
-      sent.clear()
-      if (!fails) pump()
+      for (const id of sent.keys()) answer(id, moved)
     },
     close(error) {
-      clock.clear(timer)
-      for (const w of [...sent.values(), ...[...queues.values()].flat()]) for (const s of w.settle) s(error)
-      sent.clear()
-      queues.clear()
+      for (const id of sent.keys()) answer(id, error)
+      for (const queue of queues.values()) for (const w of queue.splice(0)) for (const s of w.settle) s(error)
+      pump()
     },
   }
 }

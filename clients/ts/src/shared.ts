@@ -4,6 +4,7 @@
 
 import type { Share } from "./client.js"
 import { TwohopError } from "./errors.js"
+import { tokenOf } from "./http.js"
 import type { Hub, Item, Published, Sink, Start, Status, Transport } from "./types.js"
 
 /** An error as it passes between page and worker. */
@@ -16,7 +17,7 @@ export interface WorkerSide {
   leave(id: number): void
   publish(id: number, item: Item): void
   force(transport: Transport | undefined): void
-  token(id: number, token?: string, error?: string): void
+  token(token?: string): void
 }
 
 /** What the worker tells a page. */
@@ -25,7 +26,7 @@ export interface PageSide {
   sink(id: number, what: "batch" | "inForce", value: unknown): void
   end(id: number, error: Fault): void
   published(id: number, answer?: Published, error?: Fault): void
-  token(id: number): void
+  token(): void
 }
 
 export type Call<Side> = <K extends keyof Side>(name: K, ...args: Side[K] extends (...a: infer A) => void ? A : never) => void
@@ -68,14 +69,8 @@ export const share: Share = (o, changed) => {
         publishes.get(id)?.(answer, error)
         publishes.delete(id)
       },
-      token(id) {
-        Promise.resolve()
-          .then(token as () => string)
-          .then(
-            (t) => call("token", id, t),
-            (e: Error) => call("token", id, undefined, e.message),
-          )
-      },
+      // Without a token the server says what is wrong.
+      token: async () => call("token", await tokenOf(o).catch(() => undefined)),
     })
 
     const lock = "twohop " + crypto.getRandomValues(new Uint32Array(4)).join("")

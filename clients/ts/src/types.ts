@@ -174,6 +174,8 @@ export interface Item {
   records?: unknown[]
   text?: string
   base64?: string
+  /** Not sent: what base64 stands for. */
+  bytes?: Uint8Array
   contentType?: string
   idempotencyKey?: string
   ifMatch?: string

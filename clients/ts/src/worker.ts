@@ -13,15 +13,14 @@ export function serveTabs(transports: Transports): void {
   if (!("SharedWorkerGlobalScope" in globalThis)) return
   /** Whether a page can be asked for a token. */
   const pages = new Map<Call<PageSide>, boolean>()
-  const tokens = new Map<number, (token?: string, error?: string) => void>()
-  let last = 0
+  let waiting: ((token?: string) => void)[] = []
   let hub: Hub | undefined
 
   /** The first page to answer gives the token. */
   const ask = (): Promise<string> =>
-    new Promise((resolve, reject) => {
-      tokens.set(++last, (token, error) => (error ? reject(new Error(error)) : resolve(token!)))
-      for (const [page, asks] of pages) if (asks) page("token", last)
+    new Promise((resolve) => {
+      waiting.push(resolve as () => void)
+      for (const [page, asks] of pages) if (asks) page("token")
     })
 
   const show = (page: Call<PageSide>): void => {
@@ -70,9 +69,9 @@ export function serveTabs(transports: Transports): void {
           (e: Error) => page("published", id, undefined, fault(e)),
         ),
       force: (transport) => hub!.force(transport),
-      token(id, token, error) {
-        tokens.get(id)?.(token, error)
-        tokens.delete(id)
+      token(token) {
+        for (const give of waiting) give(token)
+        waiting = []
       },
     })
   }

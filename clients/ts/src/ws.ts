@@ -1,6 +1,6 @@
 // WebSocket (PROTOCOL.md 8): one socket for all channels, and for publishes.
 
-import { lost, TwohopError } from "./errors.js"
+import { asError, lost, TwohopError } from "./errors.js"
 import { tokenOf } from "./http.js"
 import { ends } from "./lane.js"
 import type { Lane, Open } from "./lane.js"
@@ -21,14 +21,8 @@ export const ws: Open = (line) => {
 
   const send = (frame: object): void => socket!.send(JSON.stringify(frame))
 
-  async function renew(): Promise<void> {
-    try {
-      const token = await tokenOf(env)
-      if (!closed) send({ type: "token", token })
-    } catch {
-      // The server ends the connection when the token does, and the next one asks again.
-    }
-  }
+  // If that fails, the server ends the connection when the token does, and the next one asks again.
+  const renew = (): Promise<unknown> => tokenOf(env).then((token) => closed || send({ type: "token", token }), () => {})
 
   function receive(f: Frame): void {
     if (f.type === "welcome") {
@@ -75,7 +69,7 @@ export const ws: Open = (line) => {
 
   async function open(): Promise<void> {
     if (!env.WebSocket) {
-      throw new TwohopError("unsupported", "there is no WebSocket here", "pass one: connect({ WebSocket })")
+      throw new TwohopError("unsupported", "there is no WebSocket here", "pass one to connect()", { retry: false })
     }
     const token = await tokenOf(env)
     if (closed) return
@@ -84,21 +78,16 @@ export const ws: Open = (line) => {
     socket.onmessage = (e: MessageEvent<string>) => {
       if (closed) return
       line.fed(e.data.length)
-      try {
-        receive(JSON.parse(e.data) as Frame)
-      } catch (err) {
-        line.failed("lost", lost("not a frame: " + (err as Error).message))
-      }
+      receive(JSON.parse(e.data) as Frame)
     }
     socket.onerror = socket.onclose = (e: Event & { code?: number; reason?: string }) => {
       if (closed) return
-      if (!welcome) line.failed("refused", lost("the WebSocket was refused"))
-      else if (e.code === 1012) line.ended()
-      else line.failed("lost", lost(`the WebSocket was closed: ${e.code} ${e.reason}`))
+      if (e.code === 1012) line.ended()
+      else line.failed(welcome ? "lost" : "refused", lost(`the WebSocket was closed: ${e.code} ${e.reason}`))
     }
   }
 
   line.expect(line.forced ? 15_000 : 4000, "refused")
-  open().catch((e: TwohopError) => line.failed(e.code === "unsupported" ? "denied" : "lost", e))
+  open().catch((e) => line.failed("refused", asError(e)))
   return lane
 }

@@ -10,7 +10,7 @@ const needs: (Transport | undefined)[] = ["ws", "sse", "poll", undefined]
 
 /** Every event that can come in a state; those of a lane for the one that serves, the one beside it, and an old one. */
 function events(s: State): Event[] {
-  const all: Event[] = [{ type: "timer" }, { type: "close" }, { type: "wake", silent: true }, { type: "wake", silent: false }]
+  const all: Event[] = [{ type: "timer" }, { type: "close" }, { type: "wake" }]
   for (const online of [true, false]) all.push({ type: online ? "online" : "offline", note: { online } })
   for (const need of needs) all.push({ type: "need", note: { need } })
   for (const forced of [undefined, "ws", "long-poll"] as const) all.push({ type: "force", note: { forced, suspects: [] } })
@@ -123,7 +123,7 @@ const leads: Cells = {
   },
   open: {
     need: "trying", force: "trying", opened: "open", ended: "waiting", failed: "waiting", drain: "waiting", timer: "open",
-    online: "trying", offline: "open", wake: "trying", close: "closed",
+    online: "trying", offline: "open", wake: "open", close: "closed",
   },
   trying: {
     need: "trying", force: "trying", opened: "trying", ended: "connecting", failed: "connecting", drain: "waiting", timer: "trying",
@@ -173,7 +173,7 @@ test("each cell leads where the table of the test says", () => {
       timer: { type: "timer" },
       online: { type: "online", note: { online: true } },
       offline: { type: "offline", note: { online: false } },
-      wake: { type: "wake", silent: true },
+      wake: { type: "wake" },
       close: { type: "close" },
     }
     for (const type of Object.keys(plain) as Event["type"][]) {

@@ -31,7 +31,7 @@ for (const transport of kinds) {
     let last: Batch | undefined
     for await (const b of f) {
       if (got.length === 0) {
-        void c.publish(channel, [4, 5]).then(() => c.publish(channel, 6, { close: true }))
+        void c.publish(channel, [4, 5]).then(() => c.publish(channel, 6, { close: true })).catch(() => {}) // it may be closed before the answer
       }
       got.push(...b.records)
       last = b
@@ -121,7 +121,7 @@ for (const transport of kinds) {
     const f = c.follow(channel)
     await until("it stands", () => f.at.offset !== undefined || c.status.state === "open")
     await new Promise((resolve) => setTimeout(resolve, 100))
-    void c.publish(channel, { a: 1 })
+    c.publish(channel, { a: 1 }).catch(() => {}) // it may be closed before the answer
     for await (const b of f) {
       if (!b.records.length) continue
       assert.deepEqual(b.records, [{ a: 1 }])

@@ -1,0 +1,376 @@
+// The client in virtual time, against sockets and answers that the test plays.
+
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { Client } from "../src/client.js"
+import type { TwohopError } from "../src/errors.js"
+import { milliseconds, needOf } from "../src/need.js"
+import { parser } from "../src/sse.js"
+import { transports } from "../src/transports.js"
+import type { Batch, ConnectOptions } from "../src/types.js"
+import { data, event, FakeServer, FakeSocket, offset, settle, subscribed, VirtualClock } from "./world.js"
+
+let worlds = 0
+
+/** A client with its world; each has a server of another name, so that nothing is remembered from another test. */
+function world(o: ConnectOptions = {}): { clock: VirtualClock; server: FakeServer; client: Client; url: string } {
+  FakeSocket.all = []
+  const clock = new VirtualClock()
+  const server = new FakeServer()
+  const url = o.url ?? `http://server${++worlds}.test`
+  const client = new Client({ fetch: server.fetch, WebSocket: FakeSocket as never, ...o, url, clock } as ConnectOptions, transports)
+  return { clock, server, client, url: String(url) }
+}
+
+const values = (client: Client, channel: string, o = {}): unknown[] => {
+  const got: unknown[] = []
+  client.follow(channel, { onBatch: (b: Batch) => got.push(...b.records), ...o })
+  return got
+}
+
+test("event streams are read however they are cut", () => {
+  const text = ": twohop\nretry: 700\n\nid: 1\ndata:" + JSON.stringify([data("ä", 0, 2)]) + "\n\nevent: other\ndata: [1]\n\n: \n\nid: 2\ndata: [\ndata: " + JSON.stringify(data("b", 2, 3)) + "\ndata: ]\n\nid: 3\ndata:[tr"
+  for (let size = 1; size < text.length; size++) {
+    const p = parser()
+    const frames = []
+    for (let i = 0; i < text.length; i += size) frames.push(...p.feed(text.slice(i, i + size)))
+    assert.deepEqual(frames.map((f) => f.channel), ["ä", "b"])
+    assert.equal(p.pace, 700)
+  }
+})
+
+test("budgets and needs", () => {
+  assert.deepEqual(["250ms", "2s", "1.5m", 30, undefined].map(milliseconds), [250, 2000, 90_000, 30, 0])
+  assert.ok(Number.isNaN(milliseconds("soon")))
+  const of = (...budgets: number[]): string | undefined => needOf(budgets.map((budget) => ({ budget })), false)
+  assert.deepEqual([of(), of(0), of(2000), of(3000, 100), of(0, 0, 0), of(0, 0, 0, 0)], [undefined, "sse", "poll", "sse", "sse", "ws"])
+  assert.equal(needOf([{ budget: 5000 }], true), "ws", "who writes")
+  assert.equal(needOf([{ budget: 0, advice: { transport: "poll" } }], false), "poll", "the server knows better")
+  assert.equal(needOf([{ budget: 0, advice: { transport: "ws" } }], false), "ws")
+})
+
+test("a silent event stream is taken for buffered, remembered, and tried again beside the long polls", async () => {
+  const { clock, server, client, url } = world()
+  const got = values(client, "a", { offset: "-1" })
+  await settle()
+  assert.equal(server.next().url.searchParams.get("live"), "sse")
+  await clock.pass(1999)
+  assert.equal(server.waiting, 0)
+  await clock.pass(2)
+  const first = server.next()
+  assert.equal(first.url.searchParams.get("live"), null, "the first is answered at once")
+  first.answer(200, JSON.stringify([subscribed("a", 0, false), data("a", 0, 2)]))
+  await settle()
+  assert.deepEqual([got, client.status.transport], [[1, 2], "long-poll"])
+  let waiting = server.next()
+  assert.deepEqual([waiting.url.searchParams.get("live"), waiting.url.searchParams.get("offset")], ["long-poll", offset(2)])
+
+  // Another client of the same place does not even try.
+  const other = world({ url })
+  values(other.client, "a")
+  await settle()
+  assert.equal(other.server.next().url.searchParams.get("live"), null)
+  other.client.close()
+
+  // After five minutes it climbs, while the long poll goes on.
+  for (let i = 0; i < 15; i++) {
+    await clock.pass(20_000)
+    if (i < 14) {
+      waiting.answer(204)
+      await settle()
+      waiting = server.next()
+    }
+  }
+  await clock.pass(1001)
+  const beside = server.next()
+  assert.equal(beside.url.searchParams.get("live"), "sse")
+  waiting.answer(200, JSON.stringify([data("a", 2, 3)]))
+  await settle()
+  assert.deepEqual([got, client.status.transport], [[1, 2, 3], "long-poll"])
+  waiting = server.next()
+  const stream = beside.stream()
+  stream.write(": twohop\n\n")
+  await settle()
+  assert.ok(waiting.signal.aborted, "the old one is dropped when the new one stands")
+  assert.equal(client.status.transport, "sse")
+  // It was asked for from 2 on, and brings 3 again together with 4: so it is asked anew, from 3.
+  stream.write(event(subscribed("a", 2, false), data("a", 2, 4)))
+  await clock.pass(20)
+  const anew = server.next()
+  assert.equal(anew.url.searchParams.get("offset"), offset(3))
+  const again = anew.stream()
+  again.write(event(subscribed("a", 3, false), data("a", 3, 5)))
+  await settle()
+  assert.deepEqual(got, [1, 2, 3, 4, 5])
+  client.close()
+  await settle()
+  assert.deepEqual(clock.waits, [])
+})
+
+test("silence of 2.5 heartbeats means that the connection is dead", async () => {
+  const { clock, server, client } = world({ transport: "sse" })
+  values(client, "a")
+  await settle()
+  const stream = server.next().stream()
+  stream.write(": twohop\n\n")
+  await clock.pass(30_000)
+  stream.write(": \n\n")
+  await clock.pass(37_499)
+  assert.equal(client.status.state, "open")
+  await clock.pass(1)
+  assert.equal(client.status.state, "waiting")
+  assert.match(client.status.lastError!.message, /37.5 s/)
+  await clock.pass(1000)
+  assert.equal(server.next().url.searchParams.get("live"), "sse")
+  assert.equal(client.status.reconnects, 1)
+  client.close()
+})
+
+test("a WebSocket is dead after 2.5 of the heartbeats that it was told", async () => {
+  const { clock, client } = world({ transport: "ws" })
+  values(client, "a")
+  await settle()
+  FakeSocket.last.say({ type: "welcome", heartbeat: 4000, maxChannels: 10, maxMessage: 1000 })
+  await clock.pass(9999)
+  assert.equal(client.status.state, "open")
+  await clock.pass(1)
+  assert.equal(client.status.state, "waiting")
+  assert.ok(FakeSocket.last.closed)
+  client.close()
+})
+
+test("what fails is tried again with growing waits; Retry-After, retry: and drains are obeyed", async () => {
+  const { clock, server, client } = world({ transport: "sse" })
+  values(client, "a")
+  await settle()
+  for (const wait of [1000, 2000, 4000]) {
+    server.next().fail()
+    await settle()
+    assert.equal(clock.waits[0], wait)
+    await clock.pass(wait)
+  }
+  server.next().answer(503, '{"code":"unavailable","message":"m","hint":"h"}', { "Retry-After": "7" })
+  await settle()
+  assert.equal(clock.waits[0], 7000 + 8000)
+  assert.equal((client.status.lastError as TwohopError).code, "unavailable")
+  await clock.pass(15_000)
+  let stream = server.next().stream()
+  stream.write("retry: 300\n\n" + event(subscribed("a", 1), data("a", 1, 2)))
+  stream.end()
+  await settle()
+  assert.equal(clock.waits[0], 300, "a clean end")
+  await clock.pass(300)
+  stream = server.next().stream()
+  stream.write(event(subscribed("a", 2), { type: "drain", delay: 4321 }))
+  stream.end()
+  await settle()
+  assert.equal(clock.waits[0], 4321, "a drain")
+  client.close()
+})
+
+test("the network comes and goes", async () => {
+  const target = new EventTarget()
+  Object.assign(globalThis, { addEventListener: target.addEventListener.bind(target), removeEventListener: target.removeEventListener.bind(target) })
+  const { clock, server, client } = world({ transport: "sse" })
+  values(client, "a", { offset: offset(1) })
+  await settle()
+  const stream = server.next().stream()
+  stream.write(event(subscribed("a", 1)))
+  await settle()
+  target.dispatchEvent(new Event("offline"))
+  assert.equal(client.status.state, "open", "until something fails")
+  stream.fail()
+  await settle()
+  assert.equal(client.status.state, "offline")
+  target.dispatchEvent(new Event("online"))
+  assert.equal(client.status.state, "connecting", "at once")
+  await settle()
+  const next = server.next()
+  next.stream().write(": \n\n")
+  await settle()
+  // A change of networks: the old connection may be dead, so a new one is made beside it.
+  target.dispatchEvent(new Event("online"))
+  await settle()
+  const beside = server.next()
+  assert.deepEqual([client.status.state, next.signal.aborted], ["open", false])
+  beside.stream().write(": \n\n")
+  await settle()
+  assert.ok(next.signal.aborted)
+  client.close()
+  await clock.pass(0)
+})
+
+test("changes of the list of an event stream come together", async () => {
+  const { clock, server, client } = world({ transport: "sse" })
+  values(client, "a", { offset: offset(1) })
+  await settle()
+  const first = server.next()
+  first.stream().write(event(subscribed("a", 1), data("a", 1, 2)))
+  await settle()
+  values(client, "b")
+  await clock.pass(10)
+  const c = client.follow("c", { budget: "250ms", onBatch: () => {} })
+  await clock.pass(20)
+  const second = server.next()
+  assert.ok(first.signal.aborted)
+  assert.equal(second.url.search, `?live=sse&channel=a&offset=${offset(2)}&channel=b&offset=now&channel=c&offset=now&budget=250ms`)
+  second.stream().write(event(subscribed("a", 2), subscribed("b", 5), { ...subscribed("c", 7), budget: 250 }))
+  await settle()
+  assert.equal(c.budget, 250)
+  c.close()
+  await clock.pass(1999)
+  assert.equal(server.waiting, 0, "to be rid of one is not urgent")
+  await clock.pass(1)
+  assert.equal(server.next().url.searchParams.getAll("channel").join(), "a,b")
+  client.close()
+})
+
+test("tokens: a header for requests, a parameter for the handshake, frames to refresh", async () => {
+  let n = 0
+  const { clock, server, client } = world({ token: () => "t" + ++n })
+  values(client, "a")
+  await settle()
+  const r = server.next()
+  assert.equal(r.headers.Authorization, "Bearer t1")
+  r.answer(401, '{"code":"token_expired","message":"m","hint":"h"}')
+  await clock.pass(1000)
+  const again = server.next()
+  assert.equal(again.headers.Authorization, "Bearer t2", "a new one, after one that has run out")
+  again.stream().write(": \n\n")
+  await settle()
+  client.transport = "ws"
+  await settle()
+  assert.equal(FakeSocket.last.url.split("?")[1], "token=t3")
+  assert.equal(FakeSocket.last.protocol, "twohop.v1")
+  FakeSocket.last.welcome()
+  await settle()
+  const tokens = (): unknown[] => FakeSocket.last.sent.filter((f) => f.type === "token").map((f) => f.token)
+  assert.deepEqual(tokens(), ["t4"])
+  FakeSocket.last.say({ type: "token", expires: 10_000 })
+  await clock.pass(8000)
+  assert.deepEqual(tokens(), ["t4", "t5"])
+  client.close()
+
+  const fixed = world({ token: "x" })
+  const f = fixed.client.follow("a")
+  await settle()
+  fixed.server.next().answer(401, '{"code":"token_invalid","message":"m","hint":"h"}')
+  await assert.rejects(() => f[Symbol.asyncIterator]().next(), { code: "token_invalid", hint: "h", status: 401 })
+  assert.equal(fixed.client.status.state, "idle")
+})
+
+test("a publish is repeated under its key until it is answered, and nothing overtakes it", async () => {
+  const { clock, server, client } = world()
+  const one = client.publish("a", 1)
+  const more = [2, 3].map((n) => client.publish("a", n))
+  const exact = client.publish("a", [4, 5], { ifMatch: offset(3) })
+  const other = client.publish("b/ä", "x", { contentType: "text/plain" })
+  await settle()
+  const r = server.next()
+  assert.deepEqual([r.url.pathname, r.method, r.body], ["/v1/stream/a", "POST", "[1]"])
+  const b = server.next()
+  assert.deepEqual([b.url.pathname, b.headers["Content-Type"], b.body], ["/v1/stream/b/%C3%A4", "text/plain", "x"])
+  b.answer(204, "", { "Stream-Next-Offset": offset(1), "Stream-Durability": "disk", "Stream-Readers": "3", "Stream-Duplicate": "true" })
+  assert.deepEqual(await other, { offset: offset(1), durability: "disk", readers: 3, duplicate: true })
+  r.fail()
+  await clock.pass(1000)
+  const again = server.next()
+  assert.deepEqual([again.headers["Idempotency-Key"], again.body], [r.headers["Idempotency-Key"], "[1]"])
+  again.answer(503, '{"code":"unknown_outcome","message":"m","hint":"h"}', { "Retry-After": "2" })
+  await clock.pass(3999)
+  assert.equal(server.waiting, 0)
+  await clock.pass(1)
+  server.next().answer(204, "", { "Stream-Next-Offset": offset(1), "Stream-Readers": "0" })
+  assert.equal((await one).offset, offset(1))
+  await settle()
+  const batch = server.next()
+  assert.equal(batch.body, "[2,3]", "what came meanwhile goes together")
+  batch.answer(204, "", { "Stream-Next-Offset": offset(3) })
+  assert.deepEqual((await Promise.all(more)).map((p) => p.offset), [offset(3), offset(3)])
+  await settle()
+  const cond = server.next()
+  assert.deepEqual([cond.headers["If-Match"], cond.body], [offset(3), "[4,5]"])
+  cond.answer(412, '{"code":"tail_moved","message":"m","hint":"h"}', { "Stream-Next-Offset": offset(9) })
+  await assert.rejects(exact, { code: "tail_moved", offset: offset(9) })
+
+  const late = client.publish("a", 6, { timeout: 5000 })
+  const rejected = assert.rejects(late, { code: "unavailable" })
+  for (let i = 0; i < 5; i++) {
+    await settle()
+    if (server.waiting) server.next().fail()
+    await clock.pass(4000)
+  }
+  await rejected
+  client.close()
+  assert.deepEqual(clock.waits, [])
+})
+
+test("what a WebSocket did not answer goes out again over what comes next", async () => {
+  const { clock, server, client } = world({ transport: "ws" })
+  values(client, "a", { offset: offset(1) })
+  await settle()
+  FakeSocket.last.welcome()
+  await settle()
+  const p = client.publish("a", 1)
+  const big = client.publish("b", "y".repeat(400_000))
+  await settle()
+  const sent = FakeSocket.last.sent.at(-1)!
+  assert.deepEqual([sent.type, sent.records], ["publish", [1]])
+  assert.equal(server.next().url.pathname, "/v1/stream/b", "too large for a message")
+  FakeSocket.last.end()
+  await settle()
+  const r = server.next()
+  assert.deepEqual([r.body, r.headers["Idempotency-Key"]], ["[1]", sent.idempotencyKey])
+  r.answer(204, "", { "Stream-Next-Offset": offset(2), "Stream-Duplicate": "true" })
+  assert.equal((await p).duplicate, true)
+  client.close()
+  await assert.rejects(big, { code: "closed" })
+  await clock.pass(0)
+})
+
+test("a slow iterator is not fed beyond its measure, and loses nothing", async () => {
+  const { clock, server, client } = world({ transport: "ws" })
+  const f = client.follow("a", { offset: offset(0) })
+  await settle()
+  FakeSocket.last.welcome()
+  await settle()
+  FakeSocket.last.say(subscribed("a", 0, false))
+  for (let i = 0; i < 300; i++) FakeSocket.last.say(data("a", i, i + 1))
+  await settle()
+  assert.equal(client.status.state, "idle", "nobody wants more just now")
+  const got: unknown[] = []
+  for await (const b of f) {
+    got.push(...b.records)
+    if (got.length === 256) setImmediate(() => void play())
+    if (got.length === 260) break
+  }
+  async function play(): Promise<void> {
+    await settle()
+    FakeSocket.last.welcome()
+    await settle()
+    const sub = FakeSocket.last.sent.find((s) => s.type === "subscribe")!
+    assert.deepEqual((sub.channels as { offset: string }[])[0]!.offset, offset(256))
+    FakeSocket.last.say(subscribed("a", 256, false))
+    FakeSocket.last.say(data("a", 256, 260))
+  }
+  assert.deepEqual(got, Array.from({ length: 260 }, (_, i) => i + 1))
+  client.close()
+  assert.equal(server.waiting, 0)
+  await clock.pass(0)
+})
+
+test("an error of a callback ends its follower only", async () => {
+  const { client } = world({ transport: "ws" })
+  const bad = client.follow("a", { offset: offset(0), onBatch: () => { throw new Error("mine") } })
+  const got = values(client, "b", { offset: offset(0) })
+  await settle()
+  FakeSocket.last.welcome()
+  await settle()
+  FakeSocket.last.say(subscribed("a", 0, false))
+  FakeSocket.last.say(subscribed("b", 0, false))
+  FakeSocket.last.say(data("a", 0, 1))
+  FakeSocket.last.say(data("b", 0, 1))
+  await assert.rejects(bad.done, { message: "mine" })
+  assert.deepEqual(got, [1])
+  client.close()
+})
