@@ -1,7 +1,6 @@
 package park
 
 import (
-	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -22,6 +21,7 @@ type Conn struct {
 	due    uint32 // tick; 0 is never
 	queued int32  // 1 + its place among the loop's dirty ones; 0 if nothing is queued
 	armed  bool   // waits for EPOLLOUT
+	paused bool   // doesn't wait for EPOLLIN
 }
 
 // SetDue makes Due be called for the connection once d has gone by; 0 is never.
@@ -56,54 +56,44 @@ func (c *Conn) Read() ([]byte, bool) {
 	return b[:n], true
 }
 
-// Write sends b at once, after what is queued, as far as the socket takes it,
-// and the rest when it takes more; then Writable is called. b must not change
-// afterwards. On failure it closes the connection and returns false.
-func (c *Conn) Write(b []byte) bool {
-	switch {
-	case c.fd < 0:
-		return false
-	case c.rest != nil:
-		c.Queue(b)
-		return true
-	case c.queued > 0:
-		c.Queue(b)
-		return c.sendQueued()
-	}
-	one := append(c.loop.one[:0], b)
-	left, ok := c.push(one)
-	if ok && len(left) > 0 {
-		c.block(left)
-	}
-	clear(one)
-	if !ok {
-		c.Close()
-	}
-	return ok
-}
-
-// WriteCopy is Write for bytes that will be overwritten.
-func (c *Conn) WriteCopy(b []byte) bool {
-	if !c.Write(b) {
-		return false
-	}
-	if c.rest != nil && len(b) > 0 { // of which the last piece is of b
-		last := &c.rest.pieces[len(c.rest.pieces)-1]
-		*last = bytes.Clone(*last)
-	}
-	return true
-}
-
 func (c *Conn) arm(out bool) {
 	if c.armed == out {
 		return
 	}
 	c.armed = out
-	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP)
-	if out {
+	c.interest()
+}
+
+// Pause leaves what arrives, and the peer's end, with the kernel, or goes on
+// with it. While it is paused, Readable tells that the connection broke.
+func (c *Conn) Pause(on bool) {
+	if c.paused == on || c.fd < 0 {
+		return
+	}
+	c.paused = on
+	c.interest()
+}
+
+// interest tells the kernel what the connection waits for.
+func (c *Conn) interest() {
+	events := uint32(0)
+	if !c.paused {
+		events = unix.EPOLLIN | unix.EPOLLRDHUP
+	}
+	if c.armed {
 		events |= unix.EPOLLOUT
 	}
 	_ = c.loop.ctl(unix.EPOLL_CTL_MOD, int(c.fd), events)
+}
+
+// Unsent is how many bytes the socket has not taken yet.
+func (c *Conn) Unsent() (n int) {
+	if c.rest != nil {
+		for _, b := range c.rest.pieces {
+			n += len(b)
+		}
+	}
+	return n
 }
 
 // resume sends what is left. It returns false if the connection was closed.
@@ -161,7 +151,7 @@ func (c *Conn) remove() int {
 // first bytes are those given: what was read already. A connection that is
 // blocked is closed instead.
 func (c *Conn) Detach(read []byte) (net.Conn, error) {
-	if c.queued > 0 && !c.sendQueued() {
+	if !c.Flush() {
 		return nil, net.ErrClosed
 	}
 	if c.rest != nil {

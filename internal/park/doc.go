@@ -37,3 +37,12 @@ type Task interface {
 
 // TickEvery is how often a loop that has connections looks at the clock.
 const TickEvery = 250 * time.Millisecond
+
+// Options of a loop.
+type Options struct {
+	// Precision is the time within which it is noticed that a connection is due,
+	// but no sooner than a tick.
+	Precision time.Duration
+	// NoRing keeps the loop from using io_uring where the kernel would let it.
+	NoRing bool
+}

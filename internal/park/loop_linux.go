@@ -28,8 +28,9 @@ type Loop struct {
 	accepts accepting
 	turns   []Task // work that is not done yet
 	dirty   []queued
+	copies  []byte  // of what is queued
+	ring    *ring   // or nil
 	drained []*Conn // that were blocked by what was queued, and are no more
-	one     [1][]byte
 	vector  [maxVector]unix.Iovec
 	events  [512]unix.EpollEvent
 	scratch [64 << 10]byte
@@ -50,9 +51,8 @@ type Loop struct {
 }
 
 // NewLoop makes a loop that accepts from a listener, which it shares with other
-// loops. What connections are due for is noticed within precision, but no
-// sooner than a tick. The handler is set once, before Run.
-func NewLoop(l *Listener, precision time.Duration) (*Loop, error) {
+// loops. The handler is set once, before Run.
+func NewLoop(l *Listener, o Options) (*Loop, error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -63,11 +63,13 @@ func NewLoop(l *Listener, precision time.Duration) (*Loop, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	p := &Loop{epoll: ep, wakeup: ev, listener: l, done: make(chan struct{}),
-		began: time.Now(), circle: max(1, int(precision/TickEvery))}
+		began: time.Now(), circle: max(1, int(o.Precision/TickEvery))}
+	if !o.NoRing {
+		p.ring, _ = newRing() // without it there is write(2)
+	}
 	err = errors.Join(p.ctl(unix.EPOLL_CTL_ADD, ev, unix.EPOLLIN), p.ctl(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE))
 	if err != nil {
-		_ = unix.Close(ep)
-		_ = unix.Close(ev)
+		p.free()
 		return nil, err
 	}
 	return p, nil
@@ -152,8 +154,15 @@ func (p *Loop) Run() {
 			c.Close()
 		}
 	}
+	p.free()
+}
+
+func (p *Loop) free() {
 	_ = unix.Close(p.epoll)
 	_ = unix.Close(p.wakeup)
+	if p.ring != nil {
+		p.ring.close()
+	}
 }
 
 // sleep announces that the loop is about to wait, and says how long it may, in

@@ -32,7 +32,7 @@ func (e *echo) Closed(c *Conn) {
 func (e *echo) Writable(*Conn) {
 	e.count(&e.wrote)
 }
-func (e *echo) Due(c *Conn) { c.WriteCopy([]byte("due")) }
+func (e *echo) Due(c *Conn) { c.QueueCopy([]byte("due")) }
 
 func (e *echo) count(n *int) {
 	e.mu.Lock()
@@ -61,12 +61,12 @@ func (e *echo) Readable(c *Conn) {
 	case b[0] == '@':
 		c.SetDue(TickEvery)
 	default:
-		c.WriteCopy(b)
+		c.QueueCopy(b)
 	}
 }
 
 // start serves an echo and returns what dials it.
-func start(t testing.TB, limit int) (*echo, *Loop, func() net.Conn) {
+func start(t testing.TB, limit int, noRing bool) (*echo, *Loop, func() net.Conn) {
 	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,7 +77,7 @@ func start(t testing.TB, limit int) (*echo, *Loop, func() net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewLoop(ln, TickEvery)
+	p, err := NewLoop(ln, Options{Precision: TickEvery, NoRing: noRing})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func say(t *testing.T, c net.Conn, what, want string) {
 }
 
 func TestEchoAndDue(t *testing.T) {
-	_, _, dial := start(t, 0)
+	_, _, dial := start(t, 0, false)
 	a, b := dial(), dial()
 	say(t, a, "hello", "hello")
 	say(t, b, "you", "you")
@@ -124,7 +124,7 @@ func TestEchoAndDue(t *testing.T) {
 }
 
 func TestBlockedWriteGoesOn(t *testing.T) {
-	e, _, dial := start(t, 0)
+	e, _, dial := start(t, 0, false)
 	c, other := dial(), dial()
 	if _, err := c.Write([]byte("!")); err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestBlockedWriteGoesOn(t *testing.T) {
 }
 
 func TestHandover(t *testing.T) {
-	e, p, dial := start(t, 0)
+	e, p, dial := start(t, 0, false)
 	c := dial()
 	go func() { _, _ = c.Write([]byte("?first")) }()
 	nc, err := e.over.Accept()
@@ -165,7 +165,7 @@ func TestHandover(t *testing.T) {
 // A connection over the limit is served as soon as another has gone, be it on
 // the loop or handed over.
 func TestLimit(t *testing.T) {
-	e, _, dial := start(t, 2)
+	e, _, dial := start(t, 2, false)
 	a, b, c := dial(), dial(), dial()
 	say(t, a, "a", "a")
 	if _, err := b.Write([]byte("?")); err != nil {
@@ -214,7 +214,7 @@ func (u *turns) Turn() bool {
 }
 
 func TestTurnsAndSocketsTakeTurns(t *testing.T) {
-	_, p, dial := start(t, 0)
+	_, p, dial := start(t, 0, false)
 	c := dial()
 	u := &turns{n: 1 << 16, done: make(chan struct{})}
 	p.Post(u)

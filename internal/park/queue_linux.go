@@ -1,6 +1,8 @@
 package park
 
 import (
+	"bytes"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -14,6 +16,10 @@ const (
 	// maxDirty is how many connections may have something queued before it is
 	// sent in the middle of a round, so that the list stays short.
 	maxDirty = 512
+	// copyBytes are for what is queued as a copy, in pieces of at most maxCopy;
+	// more is copied to the heap.
+	copyBytes = 64 << 10
+	maxCopy   = 1 << 10
 	// maxVector is how many pieces go to the kernel at a time.
 	maxVector = 256
 )
@@ -23,6 +29,8 @@ type queued struct {
 	c      *Conn // nil if it was sent before, or closed
 	pieces [][]byte
 	size   int
+	tried  bool  // by the ring
+	result int32 // then: bytes that were sent, or the negative errno
 }
 
 // unsent is what a socket did not take.
@@ -52,9 +60,24 @@ func (c *Conn) Queue(b []byte) {
 			p.dirty = append(p.dirty, queued{})
 		}
 		q := &p.dirty[n]
-		q.c, q.size, q.pieces = c, len(b), append(q.pieces[:0], b)
+		*q = queued{c: c, size: len(b), pieces: append(q.pieces[:0], b)}
 		c.queued = int32(n + 1) //nolint:gosec // connections are bounded by descriptors
 	}
+}
+
+// QueueCopy is Queue for bytes that will be overwritten.
+func (c *Conn) QueueCopy(b []byte) {
+	p := c.loop
+	if len(b) > min(maxCopy, copyBytes-len(p.copies)) || c.rest != nil {
+		c.Queue(bytes.Clone(b))
+		return
+	}
+	if p.copies == nil {
+		p.copies = make([]byte, 0, copyBytes)
+	}
+	from := len(p.copies)
+	p.copies = append(p.copies, b...)
+	c.Queue(p.copies[from:])
 }
 
 // Blocked reports whether the connection is to be left alone until Writable is
@@ -67,11 +90,29 @@ func (c *Conn) Blocked() bool {
 // flush sends all that is queued. What is queued meanwhile, by handlers of
 // connections that turn out to be closed, is sent too.
 func (p *Loop) flush() {
-	for i := 0; i < len(p.dirty); i++ {
-		if c := p.dirty[i].c; c != nil && c.sendQueued() && c.rest == nil && p.dirty[i].size >= maxQueued {
-			p.drained = append(p.drained, c)
+	for from := 0; from < len(p.dirty); {
+		to := min(len(p.dirty), from+ringEntries)
+		if p.ring != nil && to-from >= ringWorth && p.ring.send(p.dirty[from:to]) != nil {
+			p.ring.close()
+			p.ring = nil
+		}
+		var failed []*Conn
+		for ; from < to; from++ { // without calling out, so that all of the batch is settled before anything changes
+			q := &p.dirty[from]
+			c, much := q.c, q.size >= maxQueued
+			switch {
+			case c == nil:
+			case !c.sendQueued():
+				failed = append(failed, c)
+			case much && c.rest == nil:
+				p.drained = append(p.drained, c)
+			}
+		}
+		for _, c := range failed {
+			c.Close()
 		}
 	}
+	p.copies = p.copies[:0]
 	if p.dirty = p.dirty[:0]; cap(p.dirty) > 4*maxDirty {
 		p.dirty = nil
 	}
@@ -97,25 +138,77 @@ func (p *Loop) tellDrained() {
 	}
 }
 
-// sendQueued sends what is queued for a connection. On failure it closes the
-// connection and returns false.
+// sendQueued sends what is queued for a connection, as far as the ring did not.
+// It returns false if the connection is to be closed.
 func (c *Conn) sendQueued() bool {
 	q := &c.loop.dirty[c.queued-1]
 	q.c, c.queued = nil, 0
-	left, ok := c.push(q.pieces)
+	left, full, ok := q.pieces, false, true
+	if q.tried {
+		left, full, ok = q.outcome()
+	}
+	if ok && !full {
+		left, ok = c.push(left)
+	}
 	if ok && len(left) > 0 {
 		c.block(left)
 	}
 	clear(q.pieces)
-	if !ok {
+	return ok
+}
+
+// Flush sends what is queued for the connection at once, as far as the socket
+// takes it; Blocked tells whether there is more. On failure it closes the
+// connection and returns false.
+func (c *Conn) Flush() bool {
+	if c.queued > 0 && !c.sendQueued() {
 		c.Close()
 	}
-	return ok
+	return c.fd >= 0
+}
+
+// Write is Queue and Flush.
+func (c *Conn) Write(b []byte) bool {
+	c.Queue(b)
+	return c.Flush()
+}
+
+// outcome is what the ring left unsent, and why.
+func (q *queued) outcome() (left [][]byte, full, ok bool) {
+	switch e := unix.Errno(-q.result); {
+	case q.result >= 0:
+		left = after(q.pieces, int(q.result))
+		return left, len(left) > 0, true
+	case e == unix.EAGAIN || e == unix.EINTR:
+		return q.pieces, true, true
+	default:
+		return nil, false, false
+	}
+}
+
+// after is what is left of pieces of which some bytes were sent. It changes them.
+func after(pieces [][]byte, sent int) [][]byte {
+	for len(pieces) > 0 {
+		if sent < len(pieces[0]) {
+			pieces[0] = pieces[0][sent:]
+			break
+		}
+		sent -= len(pieces[0])
+		pieces[0] = nil // it may be gone before the others are
+		pieces = pieces[1:]
+	}
+	return pieces
 }
 
 // block keeps what the socket did not take, until it has room.
 func (c *Conn) block(left [][]byte) {
-	c.rest = &unsent{append([][]byte(nil), left...)}
+	left = slices.Clone(left)
+	for i, b := range left {
+		if len(b) <= maxCopy {
+			left[i] = bytes.Clone(b) // may be of the loop's copies
+		}
+	}
+	c.rest = &unsent{left}
 	c.arm(true)
 }
 
@@ -138,15 +231,9 @@ func (c *Conn) push(pieces [][]byte) (left [][]byte, ok bool) {
 		case e != 0:
 			return nil, false
 		}
-		sent := int(n) //nolint:gosec // at most what was given
-		for _, b := range some {
-			if sent < len(b) {
-				pieces[0] = b[sent:]
-				return pieces, true
-			}
-			sent -= len(b)
-			pieces[0] = nil // it may be gone before the others are
-			pieces = pieces[1:]
+		pieces = after(pieces, int(n))  //nolint:gosec // at most what was given
+		if len(some[len(some)-1]) > 0 { // which was not sent wholly
+			return pieces, true
 		}
 	}
 	return nil, true

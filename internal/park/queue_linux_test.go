@@ -58,8 +58,23 @@ func segments(t *testing.T, c *Conn) uint32 {
 	return info.Data_segs_out
 }
 
-func TestWhatIsQueuedInARoundLeavesAsOne(t *testing.T) {
-	_, p, dial := start(t, 0)
+// Sending is tested with io_uring, where the kernel has it, and without.
+func TestQueue(t *testing.T) {
+	for way, noRing := range map[string]bool{"ring": false, "write": true} {
+		t.Run(way, func(t *testing.T) {
+			t.Run("whatIsQueuedInARoundLeavesAsOne", func(t *testing.T) { testWhatIsQueuedInARoundLeavesAsOne(t, noRing) })
+			t.Run("manyPiecesToASlowReader", func(t *testing.T) { testManyPiecesToASlowReader(t, noRing) })
+			t.Run("fullSocketsAmongTheQueued", func(t *testing.T) { testFullSocketsAmongTheQueued(t, noRing) })
+			t.Run("writableAfterMuchWasQueued", func(t *testing.T) { testWritableAfterMuchWasQueued(t, noRing) })
+			t.Run("resetAmongTheQueued", func(t *testing.T) { testResetAmongTheQueued(t, noRing) })
+			t.Run("descriptorUsedAgainBeforeTheFlush", func(t *testing.T) { testDescriptorUsedAgainBeforeTheFlush(t, noRing) })
+			t.Run("detachSendsWhatIsQueued", func(t *testing.T) { testDetachSendsWhatIsQueued(t, noRing) })
+		})
+	}
+}
+
+func testWhatIsQueuedInARoundLeavesAsOne(t *testing.T, noRing bool) {
+	_, p, dial := start(t, 0, noRing)
 	a, ac := parked(t, p, dial)
 	b, bc := parked(t, p, dial)
 	var before [2]uint32
@@ -90,8 +105,8 @@ func TestWhatIsQueuedInARoundLeavesAsOne(t *testing.T) {
 }
 
 // More pieces than the kernel takes at a time, and more bytes than the socket.
-func TestManyPiecesToASlowReader(t *testing.T) {
-	e, p, dial := start(t, 0)
+func testManyPiecesToASlowReader(t *testing.T, noRing bool) {
+	e, p, dial := start(t, 0, noRing)
 	nc, c := parked(t, p, dial)
 	other, _ := parked(t, p, dial)
 	var want []byte
@@ -122,7 +137,7 @@ func TestManyPiecesToASlowReader(t *testing.T) {
 		want = append(want, "behindcopied"...)
 		c.Write(b)
 		copied := []byte("copied")
-		c.WriteCopy(copied)
+		c.QueueCopy(copied)
 		clear(copied)
 	})
 	got := make([]byte, len(want))
@@ -135,9 +150,74 @@ func TestManyPiecesToASlowReader(t *testing.T) {
 	}
 }
 
+// A piece that a socket takes in part, and one of which it takes nothing, next
+// to others.
+func testFullSocketsAmongTheQueued(t *testing.T, noRing bool) {
+	_, p, dial := start(t, 0, noRing)
+	a, ac := parked(t, p, dial)
+	b, bc := parked(t, p, dial)
+	c, cc := parked(t, p, dial)
+	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	full := 0
+	do(p, func() {
+		for {
+			n, err := unix.Write(int(bc.fd), large)
+			if err != nil {
+				break
+			}
+			full += n
+		}
+		ac.Queue(large)
+		bc.QueueCopy([]byte("none of it"))
+		cc.QueueCopy([]byte("all of it"))
+	})
+	do(p, func() {
+		if !ac.Blocked() || !bc.Blocked() || cc.Blocked() {
+			t.Errorf("blocked: %v %v %v", ac.Blocked(), bc.Blocked(), cc.Blocked())
+		}
+		cc.QueueCopy([]byte(", over what was copied"))
+		cc.QueueCopy([]byte(" before"))
+	})
+	say(t, c, "", "all of it, over what was copied before")
+	if got, err := io.ReadAll(io.LimitReader(a, int64(len(large)))); err != nil || !bytes.Equal(got, large) {
+		t.Errorf("a got %d bytes, %v", len(got), err)
+	}
+	if _, err := io.CopyN(io.Discard, b, int64(full)); err != nil {
+		t.Fatal(err)
+	}
+	say(t, b, "", "none of it")
+}
+
+// A ring that fails is done without.
+func TestRingFails(t *testing.T) {
+	_, p, dial := start(t, 0, false)
+	a, ac := parked(t, p, dial)
+	b, bc := parked(t, p, dial)
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(null) }()
+	for _, round := range []string{"first", "second"} {
+		do(p, func() {
+			if p.ring != nil && round == "first" {
+				if err := unix.Dup3(null, p.ring.fd, unix.O_CLOEXEC); err != nil {
+					t.Error(err)
+				}
+			} else if p.ring != nil {
+				t.Error("the ring is still used")
+			}
+			ac.Queue([]byte(round))
+			bc.Queue([]byte(round))
+		})
+		say(t, a, "", round)
+		say(t, b, "", round)
+	}
+}
+
 // A connection that is blocked by its queue alone is told when that is sent.
-func TestWritableAfterMuchWasQueued(t *testing.T) {
-	e, p, dial := start(t, 0)
+func testWritableAfterMuchWasQueued(t *testing.T, noRing bool) {
+	e, p, dial := start(t, 0, noRing)
 	nc, c := parked(t, p, dial)
 	b := bytes.Repeat([]byte("x"), maxQueued)
 	do(p, func() {
@@ -164,8 +244,8 @@ func TestWritableAfterMuchWasQueued(t *testing.T) {
 
 // A connection that fails when the queue is sent is closed, and the others get
 // theirs.
-func TestResetAmongTheQueued(t *testing.T) {
-	e, p, dial := start(t, 0)
+func testResetAmongTheQueued(t *testing.T, noRing bool) {
+	e, p, dial := start(t, 0, noRing)
 	a, ac := parked(t, p, dial)
 	b, bc := parked(t, p, dial)
 	c, cc := parked(t, p, dial)
@@ -195,8 +275,8 @@ func TestResetAmongTheQueued(t *testing.T) {
 
 // A descriptor that is used again in the round gets nothing of what was queued
 // for the connection that had it before.
-func TestDescriptorUsedAgainBeforeTheFlush(t *testing.T) {
-	_, p, dial := start(t, 0)
+func testDescriptorUsedAgainBeforeTheFlush(t *testing.T, noRing bool) {
+	_, p, dial := start(t, 0, noRing)
 	a, ac := parked(t, p, dial)
 	var b net.Conn
 	do(p, func() {
@@ -235,8 +315,8 @@ func TestDescriptorUsedAgainBeforeTheFlush(t *testing.T) {
 	}
 }
 
-func TestDetachSendsWhatIsQueued(t *testing.T) {
-	e, p, dial := start(t, 0)
+func testDetachSendsWhatIsQueued(t *testing.T, noRing bool) {
+	e, p, dial := start(t, 0, noRing)
 	nc, c := parked(t, p, dial)
 	do(p, func() {
 		c.Queue([]byte("first "))
@@ -271,33 +351,32 @@ func TestDetachSendsWhatIsQueued(t *testing.T) {
 
 // What it costs to send to many: one piece for each, or four.
 func BenchmarkFlush(b *testing.B) {
-	for _, conns := range []int{64, 256} {
-		for _, pieces := range []int{1, 4} {
-			b.Run(fmt.Sprintf("conns=%d/pieces=%d", conns, pieces), func(b *testing.B) {
-				_, p, dial := start(b, 0)
-				for range conns {
-					nc := dial()
-					_ = nc.SetDeadline(time.Time{})
-					go func() { _, _ = io.Copy(io.Discard, nc) }()
-				}
-				for n := 0; n < conns; {
-					do(p, func() { n = p.n })
-				}
-				frame := bytes.Repeat([]byte("x"), 256/pieces)
-				for b.Loop() {
-					do(p, func() {
-						for _, c := range p.conns {
-							if c != nil && !c.Blocked() {
-								for range pieces {
-									c.Queue(frame)
-								}
+	for i := range 8 {
+		conns, pieces, noRing := 64<<(i&2), 1<<(i&1*2), i&4 > 0
+		b.Run(fmt.Sprintf("conns=%d/pieces=%d/ring=%v", conns, pieces, !noRing), func(b *testing.B) {
+			_, p, dial := start(b, 0, noRing)
+			for range conns {
+				nc := dial()
+				_ = nc.SetDeadline(time.Time{})
+				go func() { _, _ = io.Copy(io.Discard, nc) }()
+			}
+			for n := 0; n < conns; {
+				do(p, func() { n = p.n })
+			}
+			frame := bytes.Repeat([]byte("x"), 256/pieces)
+			for b.Loop() {
+				do(p, func() {
+					for _, c := range p.conns {
+						if c != nil && !c.Blocked() {
+							for range pieces {
+								c.Queue(frame)
 							}
 						}
-						p.flush()
-					})
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*conns), "ns/conn")
-			})
-		}
+					}
+					p.flush()
+				})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*conns), "ns/conn")
+		})
 	}
 }

@@ -80,6 +80,9 @@ func (h *Handler) asError(r *http.Request, err error) *twohop.Error {
 	return &twohop.Error{Code: twohop.CodeInternal, Message: "the server failed to do this", Hint: "the server's log says why"}
 }
 
+// Fail answers an error of a request under /v1/ that another handler serves.
+func (h *Handler) Fail(w http.ResponseWriter, r *http.Request, err error) { h.fail(w, r, err) }
+
 // fail answers an error in the one form that all errors have.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := h.asError(r, err)

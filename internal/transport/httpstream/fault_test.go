@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 
 	"twohop"
@@ -17,23 +17,9 @@ import (
 type faultyEngine struct {
 	engine.Engine
 	sink    engine.Sink
-	reading chan struct{} // is sent to when a read begins
-
-	mu     sync.Mutex   // a test changes these while loops run
-	read   func() error // ends a read; nil has no effect
-	append error        // what every append ends with
-}
-
-func (e *faultyEngine) failReads(read func() error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.read = read
-}
-
-func (e *faultyEngine) failAppends(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.append = err
+	reading chan struct{}                // is sent to when a read begins
+	read    atomic.Pointer[func() error] // ends it; nil has no effect
+	append  atomic.Pointer[error]        // what every append ends with
 }
 
 func (e *faultyEngine) Follow(s engine.Sink) {
@@ -42,12 +28,9 @@ func (e *faultyEngine) Follow(s engine.Sink) {
 }
 
 func (e *faultyEngine) Read(ctx context.Context, name string, from twohop.Offset, maxBytes int) (twohop.Batch, error) {
-	e.mu.Lock()
-	read := e.read
-	e.mu.Unlock()
-	if read != nil {
+	if read := e.read.Load(); read != nil {
 		e.reading <- struct{}{}
-		if err := read(); err != nil {
+		if err := (*read)(); err != nil {
 			return twohop.Batch{}, err
 		}
 	}
@@ -55,11 +38,8 @@ func (e *faultyEngine) Read(ctx context.Context, name string, from twohop.Offset
 }
 
 func (e *faultyEngine) Append(ctx context.Context, a *twohop.Append, done func(twohop.Ack, error)) {
-	e.mu.Lock()
-	failure := e.append
-	e.mu.Unlock()
-	if failure != nil {
-		done(twohop.Ack{}, failure)
+	if err := e.append.Load(); err != nil {
+		done(twohop.Ack{}, *err)
 		return
 	}
 	e.Engine.Append(ctx, a, done)
@@ -106,13 +86,14 @@ func TestDrainWhileCatchingUp(t *testing.T) {
 		// From the second page on: the first is read before the response begins.
 		passed := make(chan struct{}, 1)
 		passed <- struct{}{}
-		e.failReads(func() error {
+		read := func() error {
 			select {
 			case <-passed:
 			case <-gate:
 			}
 			return nil
-		})
+		}
+		e.read.Store(&read)
 		f := s.follow("c", "offset=-1")
 		if e := f.say(s, "data"); e.data != "ab" {
 			t.Fatalf("got %+v", e)
@@ -163,7 +144,7 @@ func TestEngineFailures(t *testing.T) {
 			{errors.New("secret"), 500, "internal", ""},
 			{&twohop.Error{Code: "of tomorrow", Message: "m", Hint: "h"}, 500, "of tomorrow", ""},
 		} {
-			e.failAppends(c.err)
+			e.append.Store(&c.err)
 			r := s.post("c", asText, "x")
 			s.expect(r, c.status, c.code)
 			if got := r.get("Retry-After"); got != c.retry {
@@ -188,14 +169,15 @@ func TestEngineFailsARead(t *testing.T) {
 		o := s.letters(6)
 		good := make(chan struct{}, 1)
 		good <- struct{}{}
-		e.failReads(func() error {
+		read := func() error {
 			select {
 			case <-good:
 				return nil
 			default:
 				return &twohop.Error{Code: twohop.CodeStorageFailed, Message: "m", Hint: "h"}
 			}
-		})
+		}
+		e.read.Store(&read)
 		f := s.follow("c", "offset=-1")
 		f.say(s, "data")
 		f.say(s, "control")

@@ -35,8 +35,10 @@ type Options struct {
 	HeaderTime    time.Duration // for a request's header to arrive, on loops; 10 s
 	HeaderBytes   int           // of a request, on loops; 32 KiB
 	PublishItems  int           // of a POST /v1/publish; 1,000
+	NoRing        bool          // loops send without io_uring
 	Origins       []string      // browsers' origins that may come from elsewhere: "https://app.example", "*"; loopback always may
 	Subscriptions http.Handler  // takes /v1/stream/__ds/
+	Many          http.Handler  // takes /v1/ws and /v1/subscribe
 	Logger        *slog.Logger
 	// Answered is told of each request that was answered on a loop; those that
 	// came through ServeHTTP are its caller's to count. It must return at once.
@@ -111,7 +113,7 @@ const extensions = "sse-id, sse-encoding, tail-records, since, records-lines, id
 
 const exposed = "Stream-Next-Offset, Stream-Start-Offset, Stream-Up-To-Date, Stream-Closed, Stream-Cursor, Stream-TTL, Stream-Expires-At, " +
 	"Stream-SSE-Data-Encoding, Stream-Budget, Stream-Advice, Stream-Extensions, Stream-Durability, Stream-Readers, Stream-Duplicate, Stream-Reset, " +
-	"Producer-Epoch, Producer-Seq, Producer-Expected-Seq, Producer-Received-Seq, ETag, Location, Retry-After"
+	"Producer-Epoch, Producer-Seq, Producer-Expected-Seq, Producer-Received-Seq, Stream-Resume, ETag, Location, Retry-After"
 
 const allowedHeaders = "Content-Type, Authorization, If-None-Match, If-Match, Idempotency-Key, Last-Event-ID, " +
 	"Stream-Seq, Stream-TTL, Stream-Expires-At, Stream-Closed, Stream-Records, Stream-Forked-From, Stream-Fork-Offset, " +
@@ -140,6 +142,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.opts.Subscriptions.ServeHTTP(w, r)
 	case strings.HasPrefix(path, streamPrefix):
 		h.stream(w, r, path[len(streamPrefix):])
+	case manyPath(path) && h.opts.Many != nil:
+		h.opts.Many.ServeHTTP(w, r)
 	case path == "/v1/publish":
 		h.run(w, r, h.publishMany, http.MethodPost)
 	default:
@@ -185,6 +189,9 @@ func (h *Handler) origin(hd http.Header, r *http.Request) error {
 func isLoopback(host string) bool {
 	return host == "localhost" || host == "127.0.0.1" || host == "::1" || strings.HasSuffix(host, ".localhost")
 }
+
+// manyPath reports whether a path is one that Options.Many serves.
+func manyPath(path string) bool { return path == "/v1/ws" || path == "/v1/subscribe" }
 
 type handlerFunc func(w http.ResponseWriter, r *http.Request) error
 

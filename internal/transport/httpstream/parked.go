@@ -39,7 +39,7 @@ func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
 	p := &Parked{listener: pl, over: park.NewHandover(pl.Addr()), closing: make(chan struct{})}
 	precision := min(2*time.Second, max(park.TickEvery, min(h.opts.LongPoll, h.opts.Heartbeat)/8))
 	for range loops {
-		loop, err := park.NewLoop(pl, precision)
+		loop, err := park.NewLoop(pl, park.Options{Precision: precision, NoRing: h.opts.NoRing})
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
@@ -138,17 +138,25 @@ const (
 )
 
 // Opened implements park.Handler.
-func (p *parkedLoop) Opened(c *park.Conn) { c.SetDue(p.h.opts.HeaderTime) }
+func (p *parkedLoop) Opened(c *park.Conn) { c.SetDue(idleWait) }
 
 // Closed implements park.Handler.
 func (p *parkedLoop) Closed(c *park.Conn) {
-	if r, ok := c.State.(*reader); ok {
-		r.leave()
+	switch s := c.State.(type) {
+	case *reader:
+		s.leave()
+	case hosted:
+		s.Closed(c)
 	}
 }
 
 // Readable implements park.Handler.
 func (p *parkedLoop) Readable(c *park.Conn) {
+	r, ok := c.State.(*reader)
+	if g, yes := c.State.(hosted); !ok && yes {
+		g.Readable(c)
+		return
+	}
 	b, ok := c.Read()
 	if !ok {
 		c.Close()
@@ -157,7 +165,6 @@ func (p *parkedLoop) Readable(c *park.Conn) {
 	if len(b) == 0 {
 		return
 	}
-	r, _ := c.State.(*reader)
 	if r == nil {
 		r = &reader{c: c, p: p}
 		c.State = r
@@ -182,6 +189,9 @@ func (p *parkedLoop) Readable(c *park.Conn) {
 // Writable implements park.Handler.
 func (p *parkedLoop) Writable(c *park.Conn) {
 	r, ok := c.State.(*reader)
+	if g, yes := c.State.(hosted); !ok && yes {
+		g.Writable(c)
+	}
 	if !ok {
 		return
 	}
@@ -205,6 +215,10 @@ func (p *parkedLoop) Writable(c *park.Conn) {
 // Due implements park.Handler.
 func (p *parkedLoop) Due(c *park.Conn) {
 	r, ok := c.State.(*reader)
+	if g, yes := c.State.(hosted); !ok && yes {
+		g.Due(c)
+		return
+	}
 	switch {
 	case !ok || r.state == idle || r.state == ending:
 		c.Close()
@@ -229,8 +243,10 @@ func (r *reader) feed(b []byte) {
 		}
 		n, verdict := wire.ParseRequest(b, &r.p.req)
 		size := n + r.p.req.ContentLength
-		whole := verdict == wire.Plain && len(b) >= size
-		post := whole && string(r.p.req.Method) == http.MethodPost
+		whole := (verdict == wire.Plain || verdict == wire.Upgrade) && len(b) >= size
+		many := whole && manyPath(string(r.p.req.Path))
+		whole = whole && (verdict == wire.Plain || many)
+		post := whole && !many && string(r.p.req.Method) == http.MethodPost
 		switch {
 		case len(r.pubs) > 0 && !post:
 			r.keep(b) // until they are answered
@@ -248,6 +264,10 @@ func (r *reader) feed(b []byte) {
 			return
 		}
 		r.state = idle
+		if many {
+			r.invite(b, n, size)
+			return
+		}
 		if post && !r.post(b[n:size], b) || !post && r.get(b) {
 			return
 		}
@@ -281,9 +301,8 @@ func (r *reader) header(b []byte) {
 // abort answers an error and ends the connection.
 func (r *reader) abort(err error) {
 	r.in, r.close = nil, true
-	if r.send(r.p.errorBytes(nil, "", "", "Connection: close\r\n", err, 0)) {
-		r.end()
-	}
+	r.send(r.p.errorBytes(nil, "", "", "Connection: close\r\n", err, 0))
+	r.end()
 }
 
 // keep keeps bytes for later.
@@ -304,6 +323,9 @@ func (r *reader) rest() {
 
 // end closes the connection once all is sent.
 func (r *reader) end() {
+	if !r.c.Flush() {
+		return
+	}
 	if !r.c.Blocked() {
 		r.c.Close()
 		return
@@ -333,8 +355,8 @@ func (r *reader) handOver(b []byte) {
 	r.p.over.Give(nc)
 }
 
-// send writes bytes that are not kept by anyone else.
-func (r *reader) send(b []byte) bool { return r.c.WriteCopy(b) }
+// send sends bytes that are not kept by anyone else.
+func (r *reader) send(b []byte) { r.c.QueueCopy(b) }
 
 // count counts a live reader in or out.
 func (r *reader) count(n int32) {

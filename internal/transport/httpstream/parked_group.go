@@ -241,9 +241,8 @@ func (g *group) disperse() {
 		case deleted:
 			r.p.h.stats.Resets.Add(1)
 			b := wire.AppendChunk(nil, func(dst []byte) []byte { return wire.SSEReset(dst, reset.Reset) })
-			if r.c.Write(b) {
-				r.finish()
-			}
+			r.c.Queue(b)
+			r.finish()
 		default:
 			r.finish()
 		}
@@ -331,9 +330,7 @@ func (r *reader) failed(err error) {
 		r.p.h.stats.Resets.Add(1)
 		r.at = reset.Next()
 		b := wire.AppendChunk(nil, func(dst []byte) []byte { return wire.SSEReset(dst, reset) })
-		if !r.c.Write(b) {
-			return
-		}
+		r.c.Queue(b)
 		if reset.Reason == twohop.ResetDeleted || !r.reset {
 			r.finish()
 			return
@@ -342,7 +339,7 @@ func (r *reader) failed(err error) {
 		switch {
 		case r.c.Blocked():
 		case v != nil && len(v.Data) == 0: // say where it stands
-			r.c.Write(r.frame(v, wire.CacheToken(time.Now())))
+			r.c.Queue(r.frame(v, wire.CacheToken(time.Now())))
 		default:
 			r.catchUp()
 		}

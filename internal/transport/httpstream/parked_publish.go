@@ -107,8 +107,8 @@ func (r *reader) flush() {
 	if r.pubs = r.pubs[n:]; len(r.pubs) == 0 {
 		r.pubs = nil
 	}
-	if n > 0 && !r.send(out) {
-		return
+	if n > 0 {
+		r.send(out)
 	}
 	if r.state == idle {
 		r.rest()
@@ -182,8 +182,7 @@ func (p *parkedLoop) errorBytes(dst []byte, method, channel, cors string, err er
 
 // refuse answers a long poll with an error.
 func (r *reader) refuse(err error) {
-	if r.send(r.p.errorBytes(nil, http.MethodGet, "", r.cors, err, 0)) {
-		r.rest()
-		r.again()
-	}
+	r.send(r.p.errorBytes(nil, http.MethodGet, "", r.cors, err, 0))
+	r.rest()
+	r.again()
 }

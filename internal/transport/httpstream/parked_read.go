@@ -297,9 +297,10 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 	p.h.opts.Answered(false, http.StatusOK, 0)
 	r.close, r.reset = true, a.accepts || a.lastID != ""
 	p.h.delivered(v)
-	if !r.wait(ch, v.Next, &a.q) || !r.send(head) {
+	if !r.wait(ch, v.Next, &a.q) {
 		return
 	}
+	r.send(head)
 	if v.Closed {
 		r.finish()
 		return
@@ -398,9 +399,8 @@ func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) 
 		p.h.opts.Answered(false, http.StatusOK, 0)
 		p.h.delivered(v)
 	}
-	if r.c.Write(b) {
-		r.rest()
-	}
+	r.c.Queue(b)
+	r.rest()
 }
 
 // pageBytes makes the answer to a poll or long poll.
@@ -499,9 +499,8 @@ func (r *reader) empty(info twohop.Info, v *hub.View) {
 	dst = append(dst, "\r\n"...)
 	r.p.out = dst
 	r.p.h.opts.Answered(false, http.StatusNoContent, 0)
-	if r.send(dst) {
-		r.rest()
-	}
+	r.send(dst)
+	r.rest()
 }
 
 var _ park.Task = (*opened)(nil)

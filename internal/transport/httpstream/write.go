@@ -15,6 +15,9 @@ import (
 	"twohop/internal/wire"
 )
 
+// Body reads the body of a request that another handler serves.
+func (h *Handler) Body(w http.ResponseWriter, r *http.Request) ([]byte, error) { return h.body(w, r) }
+
 // body reads a request's body, whole.
 func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > h.opts.BodyBytes {
