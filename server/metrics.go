@@ -56,16 +56,17 @@ var (
 	requestsDesc = prometheus.NewDesc("twohop_http_requests_total", "Requests answered.", []string{"route", "status"}, nil)
 	healthyDesc  = prometheus.NewDesc("twohop_engine_healthy", "1 when the engine accepts appends.", nil, nil)
 	liveDesc     = prometheus.NewDesc("twohop_channels_live", "Channels that someone reads, or read a moment ago.", nil, nil)
-	readersDesc  = prometheus.NewDesc("twohop_readers", "Requests that read a channel now.", []string{"transport"}, nil)
+	readersDesc  = prometheus.NewDesc("twohop_readers", "Requests and connections that read now; many_ ones follow many channels.", []string{"transport"}, nil)
 	recordsDesc  = prometheus.NewDesc("twohop_delivered_records_total", "Records delivered to readers.", nil, nil)
 	bytesDesc    = prometheus.NewDesc("twohop_delivered_bytes_total", "Bytes of records delivered to readers.", nil, nil)
 	publishDesc  = prometheus.NewDesc("twohop_published_records_total", "Records acknowledged, without duplicates.", nil, nil)
+	channelsDesc = prometheus.NewDesc("twohop_subscriptions", "Channels that are followed now by connections that follow many.", nil, nil)
 	resetsDesc   = prometheus.NewDesc("twohop_resets_total", "Offsets that could not be served.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{requestsDesc, healthyDesc, liveDesc, readersDesc, recordsDesc, bytesDesc, publishDesc, resetsDesc} {
+	for _, d := range []*prometheus.Desc{requestsDesc, healthyDesc, liveDesc, readersDesc, recordsDesc, bytesDesc, publishDesc, channelsDesc, resetsDesc} {
 		out <- d
 	}
 }
@@ -85,14 +86,19 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(healthyDesc, healthy)
 	gauge(liveDesc, float64(c.parts.hub.Live()))
 
-	stats := c.parts.streams.Stats()
+	stats, many := c.parts.streams.Stats(), c.parts.many.Stats()
 	gauge(readersDesc, float64(stats.Polls.Load()), "poll")
 	gauge(readersDesc, float64(stats.LongPolls.Load()), "long_poll")
 	gauge(readersDesc, float64(stats.SSE.Load()), "sse")
-	counter(recordsDesc, stats.Records.Load())
-	counter(bytesDesc, stats.Bytes.Load())
-	counter(publishDesc, stats.Published.Load())
-	counter(resetsDesc, stats.Resets.Load())
+	gauge(readersDesc, float64(many.WebSockets.Load()), "websocket")
+	gauge(readersDesc, float64(many.Polls.Load()), "many_poll")
+	gauge(readersDesc, float64(many.LongPolls.Load()), "many_long_poll")
+	gauge(readersDesc, float64(many.SSE.Load()), "many_sse")
+	gauge(channelsDesc, float64(many.Subscriptions.Load()))
+	counter(recordsDesc, stats.Records.Load()+many.Records.Load())
+	counter(bytesDesc, stats.Bytes.Load()+many.Bytes.Load())
+	counter(publishDesc, stats.Published.Load()+many.Published.Load())
+	counter(resetsDesc, stats.Resets.Load()+many.Resets.Load())
 
 	for r := range c.requests {
 		for status := range c.requests[r] {

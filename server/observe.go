@@ -29,7 +29,7 @@ func routeOf(r *http.Request) route {
 		return routeOther
 	case strings.HasPrefix(path, "/v1/stream/__ds/"):
 		return routeSubscription
-	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+	case r.Method == http.MethodGet || r.Method == http.MethodHead || path == "/v1/subscribe":
 		return routeRead
 	case r.Method == http.MethodPost:
 		return routePublish

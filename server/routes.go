@@ -38,13 +38,13 @@ func (s *Server) routes() http.Handler {
 		switch r.URL.Path {
 		case "/":
 			start.ServeHTTP(w, r)
+		case "/twohop.js":
+			script.ServeHTTP(w, r)
 		case "/health":
 			answer(w, r, http.StatusOK, map[string]any{"healthy": true})
 		case "/ready":
 			s.readiness(w, r)
 		case "/metrics":
-		case "/twohop.js":
-			script.ServeHTTP(w, r)
 			metrics.ServeHTTP(w, r)
 		default:
 			fail(w, r, http.StatusNotFound, &twohop.Error{Code: twohop.CodeNotFound,

@@ -150,12 +150,12 @@ func (s *Server) serve(ctx context.Context) error {
 	return stopFront()
 }
 
-// readersGone waits until the live responses and the publishes on loops, of
-// which Shutdown knows nothing, have ended.
+// readersGone waits until the live responses, connections and publishes on
+// loops, of which Shutdown knows nothing, have ended.
 func (s *Server) readersGone(ctx context.Context) error {
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
-	for stats := s.parts.streams.Stats(); stats.LongPolls.Load()+stats.SSE.Load()+stats.Publishing.Load() > 0; {
+	for s.parts.live() > 0 {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"twohop"
@@ -15,6 +16,7 @@ import (
 	"twohop/internal/hub"
 	"twohop/internal/subscription"
 	"twohop/internal/transport/httpstream"
+	"twohop/internal/transport/multi"
 )
 
 // parts are what a server is made of, in the order of the flow.
@@ -22,6 +24,7 @@ type parts struct {
 	engine        engine.Engine
 	hub           *hub.Hub
 	subscriptions *subscription.Manager
+	many          *multi.Handler
 	streams       *httpstream.Handler
 }
 
@@ -51,6 +54,22 @@ func assemble(c *config.Config, log *slog.Logger, answered func(publish bool, st
 	if err := p.subscriptions.Start(context.Background()); err != nil { //nolint:forbidigo // they live until Stop
 		return nil, errors.Join(fmt.Errorf("starting the subscriptions: %w", err), p.close())
 	}
+	p.many = multi.New(p.hub, multi.Options{
+		Rules:        c.ChannelRules(),
+		Channels:     int(c.Limits.Channels),
+		MessageBytes: int(c.Limits.MessageBytes),
+		MessageTime:  c.Limits.BodyTime,
+		PageBytes:    int(c.PageBytes),
+		NameBytes:    int(c.Limits.NameBytes),
+		Heartbeat:    c.SSE.Heartbeat,
+		LongPoll:     c.LongPoll,
+		MaxAge:       c.SSE.MaxAge,
+		Retry:        c.SSE.Retry,
+		Logger:       log.With("component", "multi"),
+		Fail:         func(w http.ResponseWriter, r *http.Request, err error) { p.streams.Fail(w, r, err) },
+		Body:         func(w http.ResponseWriter, r *http.Request) ([]byte, error) { return p.streams.Body(w, r) },
+		Answered:     answered,
+	})
 	p.streams = httpstream.New(p.hub, httpstream.Options{
 		Rules:         c.ChannelRules(),
 		LongPoll:      c.LongPoll,
@@ -65,6 +84,7 @@ func assemble(c *config.Config, log *slog.Logger, answered func(publish bool, st
 		PublishItems:  int(c.Limits.PublishItems),
 		Origins:       c.CORS.Origins,
 		Subscriptions: p.subscriptions,
+		Many:          p.many,
 		Logger:        log.With("component", "httpstream"),
 		Answered:      answered,
 	})
@@ -96,12 +116,26 @@ func openEngine(c *config.Config, log *slog.Logger) (engine.Engine, error) {
 	}
 }
 
-// drain ends the live responses.
-func (p *parts) drain() { p.streams.Drain() }
+// drain ends the live responses and connections.
+func (p *parts) drain() {
+	p.streams.Drain()
+	p.many.Drain()
+}
+
+// live is how many live responses, connections and publishes Shutdown knows
+// nothing of.
+func (p *parts) live() int64 {
+	s, m := p.streams.Stats(), p.many.Stats()
+	return s.LongPolls.Load() + s.SSE.Load() + s.Publishing.Load() +
+		m.WebSockets.Load() + m.LongPolls.Load() + m.SSE.Load() + m.Polls.Load() + m.Publishing.Load()
+}
 
 // close stops the parts, the newest first. After it the engine calls nothing.
 func (p *parts) close() error {
 	p.subscriptions.Stop()
+	if p.many != nil {
+		p.many.Close()
+	}
 	err := p.engine.Close()
 	p.hub.Close()
 	return err

@@ -56,6 +56,8 @@ type Limits struct {
 	HeaderBytes  int64         `yaml:"header_bytes" default:"32KiB" unit:"bytes" min:"1KiB" max:"16MiB" doc:"Largest header of a request."`
 	HeaderTime   time.Duration `yaml:"header_time" default:"10s" min:"10ms" max:"10m" doc:"How long a request's header may take to arrive."`
 	BodyTime     time.Duration `yaml:"body_time" default:"60s" min:"10ms" max:"1d" doc:"How long a request's body may take to arrive."`
+	Channels     int64         `yaml:"channels" default:"10000" min:"1" max:"1000000" doc:"Most channels that one connection may follow."`
+	MessageBytes int64         `yaml:"message_bytes" default:"1MiB" unit:"bytes" min:"1KiB" max:"1GiB" doc:"Largest message of a client on a WebSocket; also the largest record that is published there."`
 	Connections  int64         `yaml:"connections" default:"0" min:"0" max:"10000000" doc:"Most connections at a time; further ones wait to be accepted. 0 is no limit."`
 }
 

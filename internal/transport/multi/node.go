@@ -1,0 +1,167 @@
+package multi
+
+import (
+	"sync"
+	"time"
+
+	"twohop"
+	"twohop/internal/hub"
+	"twohop/internal/wire"
+)
+
+// task is work for a node: see park.Task.
+type task interface{ Turn() (more bool) }
+
+// runner runs tasks one at a time, in turns. Post may be called from anywhere,
+// and never blocks.
+type runner interface{ Post(t task) }
+
+// node is the connections that one runner serves: all those of a loop, or a
+// single one that has a goroutine. All of it is used in tasks only.
+type node struct {
+	h      *Handler
+	run    runner
+	groups map[groupKey]*group
+	beats  map[time.Duration]*beat
+	awaits map[string]*await
+	conns  []*conn // all, for a drain to end them
+	ready  []*conn // that have something due
+	round  bool    // a turn for them is to come
+	page   memo
+	time   ticks // about now
+	leaves bool  // the server drains
+	frame  wire.ClientFrame
+	out    []byte // for frames that are queued as copies
+}
+
+func newNode(h *Handler, run runner) *node {
+	return &node{h: h, run: run, groups: map[groupKey]*group{}, beats: map[time.Duration]*beat{}, awaits: map[string]*await{}}
+}
+
+func (n *node) enter(k *conn) {
+	k.pos = int32(len(n.conns)) //nolint:gosec // connections are bounded by descriptors
+	n.conns = append(n.conns, k)
+}
+
+func (n *node) leave(k *conn) {
+	last := len(n.conns) - 1
+	n.conns[k.pos] = n.conns[last]
+	n.conns[k.pos].pos = k.pos
+	n.conns[last] = nil
+	n.conns = n.conns[:last]
+}
+
+// scratch is room for a frame that is copied before the next is made.
+func (n *node) scratch() []byte { return n.out[:0] }
+
+const turnSize = 64 // connections or cursors that a turn looks at
+
+// memo is the page that cursors next to each other share, within a turn.
+type memo struct {
+	g    *group
+	from twohop.Offset
+	view *hub.View
+}
+
+func (n *node) read(g *group, from twohop.Offset) *hub.View {
+	if m := &n.page; m.g != g || m.from != from {
+		*m = memo{g, from, g.ch.TryRead(from)}
+	}
+	return n.page.view
+}
+
+// forget makes the next read look again: something may have come.
+func (n *node) forget() { n.page = memo{} }
+
+// enqueue gives a connection a turn.
+func (n *node) enqueue(c *conn) {
+	if c.queued {
+		return
+	}
+	c.queued = true
+	n.ready = append(n.ready, c)
+	if !n.round {
+		n.round = true
+		n.run.Post(n)
+	}
+}
+
+// Turn gives connections what is due on them.
+func (n *node) Turn() bool {
+	n.forget()
+	n.time = now()
+	some := min(turnSize, len(n.ready))
+	for i := range some {
+		c := n.ready[i]
+		n.ready[i] = nil
+		c.queued = false
+		c.serve()
+	}
+	if n.ready = n.ready[some:]; len(n.ready) == 0 {
+		n.ready, n.round = nil, false
+	}
+	n.forget()
+	return n.round
+}
+
+// beat is what groups with the same budget wait for together, so that all that
+// is due on a connection leaves in one write. It begins with the first news.
+type beat struct {
+	n     *node
+	every time.Duration
+	timer *time.Timer
+	used  int // by groups
+
+	mu     sync.Mutex // guards groups and ticking; a leaf
+	groups []*group   // that have news
+	ticks  bool
+}
+
+func (n *node) beat(every time.Duration) *beat {
+	if every == 0 {
+		return nil
+	}
+	b := n.beats[every]
+	if b == nil {
+		b = &beat{n: n, every: every}
+		b.timer = time.AfterFunc(time.Hour, func() { n.run.Post(b) })
+		b.timer.Stop()
+		n.beats[every] = b
+	}
+	b.used++
+	return b
+}
+
+// leave is called for each group that ends.
+func (b *beat) leave() {
+	if b == nil {
+		return
+	}
+	if b.used--; b.used == 0 {
+		b.timer.Stop()
+		delete(b.n.beats, b.every)
+	}
+}
+
+// add makes a group have its turn when the budget of the first news is spent.
+func (b *beat) add(g *group) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.groups = append(b.groups, g)
+	if !b.ticks {
+		b.ticks = true
+		b.timer.Reset(b.every)
+	}
+}
+
+// Turn implements task.
+func (b *beat) Turn() bool {
+	b.mu.Lock()
+	groups := b.groups
+	b.groups, b.ticks = nil, false
+	b.mu.Unlock()
+	for _, g := range groups {
+		b.n.run.Post(g)
+	}
+	return false
+}

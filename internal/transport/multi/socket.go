@@ -1,0 +1,394 @@
+package multi
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"twohop"
+	"twohop/internal/hub"
+	"twohop/internal/wire"
+	"twohop/internal/wire/websocket"
+)
+
+const (
+	maxPublishing = 64              // publishes under way on one connection
+	socketIdle    = 3 * time.Minute // that nothing is followed or published
+	closeWait     = 5 * time.Second // for the client's end of a close
+)
+
+// socket is a WebSocket.
+type socket struct {
+	conn
+	in         []byte // came while it could not be served
+	read       websocket.Reader
+	heard      ticks // when something came
+	spoke      ticks // when something was sent
+	did        ticks // when something was followed or published
+	begun      ticks // when the message that is not complete began
+	stuck      int32 // bytes unsent when they were looked at
+	publishing int16
+	paused     bool // is not read from
+	pinged     bool // the peer owes a sign of life
+}
+
+// newSocket begins a WebSocket with the answer to its handshake.
+func (n *node) newSocket(p port, a *websocket.Agreement, fields string) *socket {
+	o := &n.h.opts
+	s := &socket{conn: conn{port: p, node: n}}
+	s.end = s
+	s.read.Deflate = a.Deflate
+	n.time = now()
+	s.heard, s.did = n.time, n.time
+	n.enter(&s.conn)
+	n.h.stats.WebSockets.Add(1)
+	s.queue(websocket.AppendTextFrom(a.Append(nil, fields), func(dst []byte) []byte {
+		return wire.AppendWelcome(dst, o.Heartbeat, o.Channels, o.MessageBytes)
+	}))
+	p.SetDue(o.Heartbeat)
+	if n.leaves {
+		s.drain()
+	}
+	return s
+}
+
+// queue sends bytes that do not change.
+func (s *socket) queue(b []byte) {
+	s.spoke = s.node.time
+	s.port.Queue(b)
+}
+
+// own implements ending.
+func (s *socket) own(frame []byte) {
+	n := s.node
+	n.out = frame
+	var head [10]byte
+	s.spoke = n.time
+	s.port.QueueCopy(websocket.AppendTextHeader(head[:0], len(frame), false))
+	s.port.QueueCopy(frame)
+}
+
+// The framings of views; those up to hub.OwnFramings are the transports' of
+// single channels.
+const (
+	plainFrame    = hub.ManyFramings // and 1 for base64
+	deflatedFrame = plainFrame + 2   // and 1 for base64
+)
+
+// dataFrame is a view as a message of a WebSocket.
+func (c *cursor) dataFrame(v *hub.View, deflated bool) []byte {
+	framing := plainFrame
+	if c.base64 {
+		framing++
+	}
+	plain := func(dst []byte) []byte {
+		return websocket.AppendTextFrom(dst, func(dst []byte) []byte {
+			enc := wire.EncodeBase64
+			if !c.base64 {
+				enc = wire.EncodingOf(c.g.ch.Info().ContentType)
+			}
+			return wire.AppendData(dst, c.name, enc, v.Data, v.Next, v.UpToDate, v.Closed)
+		})
+	}
+	if !deflated {
+		return v.Frame(framing, hub.FrameKey{}, plain)
+	}
+	return v.Frame(framing+deflatedFrame-plainFrame, hub.FrameKey{}, func(dst []byte) []byte {
+		return websocket.AppendDeflated(dst, payload(v.Frame(framing, hub.FrameKey{}, plain)))
+	})
+}
+
+// payload is what follows the header of a server's frame.
+func payload(frame []byte) []byte {
+	switch frame[1] {
+	case 126:
+		return frame[4:]
+	case 127:
+		return frame[10:]
+	}
+	return frame[2:]
+}
+
+// page implements ending.
+func (s *socket) page(c *cursor, v *hub.View) { s.queue(c.dataFrame(v, s.read.Deflate)) }
+
+// full implements ending.
+func (s *socket) full() bool { return false }
+
+// flush implements ending.
+func (s *socket) flush() {}
+
+// dropped implements ending.
+func (s *socket) dropped(c *cursor) {
+	s.shrink(c)
+	s.did = s.node.time
+}
+
+// drain implements ending.
+func (s *socket) drain() {
+	if s.closed {
+		return
+	}
+	s.own(wire.AppendDrain(s.node.scratch(), s.node.h.delay()))
+	s.bye(websocket.CodeRestart, "the node leaves")
+}
+
+// delay is how long a client should wait before it goes elsewhere: not all at
+// once.
+func (h *Handler) delay() time.Duration { return rand.N(5*h.opts.Retry + 1) } //nolint:gosec // jitter, not a secret
+
+// bye closes the connection: it says so, and waits a little for the client to do
+// the same, so that what was said arrives.
+func (s *socket) bye(code uint16, reason string) {
+	s.queue(websocket.AppendClose(nil, code, reason))
+	s.leave()
+	s.port.SetDue(closeWait)
+}
+
+// leave lets go of all that the connection has, but itself.
+func (s *socket) leave() {
+	s.release()
+	s.in, s.read = nil, websocket.Reader{}
+	s.resume()
+}
+
+// gone is called once, when the connection is closed.
+func (s *socket) gone() {
+	s.node.h.stats.WebSockets.Add(-1)
+	if !s.closed {
+		s.release()
+	}
+}
+
+// stopped reports whether the client is not to be read from now.
+func (s *socket) stopped() bool {
+	return !s.closed && (s.busy || s.publishing >= maxPublishing || s.port.Blocked())
+}
+
+// stop leaves what arrives with the peer, for as long as the socket is stopped.
+func (s *socket) stop() {
+	s.paused = true
+	s.port.Pause(true)
+}
+
+// resume goes on with what arrived.
+func (s *socket) resume() {
+	if len(s.in) > 0 && !s.stopped() && !s.closed {
+		b := s.in
+		s.in = nil
+		s.feed(b)
+	}
+	if s.paused && !s.stopped() {
+		s.paused = false
+		s.port.Pause(false)
+	}
+}
+
+// room is called when all that was queued has been sent.
+func (s *socket) room() {
+	s.node.time = now()
+	s.node.forget()
+	s.serve()
+	s.resume()
+}
+
+// came takes bytes of the client, which are overwritten afterwards.
+func (s *socket) came(b []byte) {
+	s.node.time = now()
+	s.heard, s.pinged = s.node.time, false
+	if len(s.in) > 0 { // can only be while it is stopped
+		s.in = append(s.in, b...)
+		return
+	}
+	s.feed(b)
+}
+
+// feed serves messages. Only the last of several pings is answered.
+func (s *socket) feed(b []byte) {
+	var pong []byte
+	idle := s.read.Idle()
+	for len(b) > 0 && !s.closed {
+		if s.stopped() {
+			s.in = append([]byte(nil), b...)
+			break
+		}
+		m, n, err := s.read.Next(b, s.node.h.opts.MessageBytes)
+		b = b[n:]
+		if err != nil {
+			s.broke(err)
+			return
+		}
+		idle = idle || m.Kind == websocket.Text
+		switch m.Kind {
+		case websocket.Text:
+			s.message(m.Payload)
+		case websocket.Ping:
+			pong = websocket.AppendPong(pong[:0], m.Payload)
+		case websocket.Close:
+			s.queue(websocket.AppendClose(nil, m.Code, ""))
+			s.leave()
+			s.port.Close()
+			return
+		case websocket.None, websocket.Pong:
+		}
+	}
+	if s.closed {
+		return
+	}
+	if pong != nil {
+		s.queue(pong)
+	}
+	if idle && !s.read.Idle() {
+		s.begun = s.node.time
+	}
+}
+
+// broke closes a connection whose bytes are not RFC 6455's.
+func (s *socket) broke(err error) {
+	e, ok := errors.AsType[*websocket.Error](err)
+	if !ok {
+		e = &websocket.Error{Code: websocket.CodeProtocol, Reason: err.Error()}
+	}
+	s.bye(e.Code, e.Reason)
+}
+
+// message carries out a frame.
+func (s *socket) message(text []byte) {
+	n := s.node
+	f := &n.frame
+	if err := wire.ParseClientFrame(text, f); err != nil {
+		e := n.h.asError("", err)
+		s.own(wire.AppendError(n.scratch(), f.ID, e))
+		if e.Code == wire.CodeInvalidFrame {
+			s.bye(websocket.CodeNoFrame, e.Message)
+		}
+		return
+	}
+	switch f.Type {
+	case wire.FrameSubscribe:
+		s.subscribe(f)
+	case wire.FrameUnsubscribe:
+		s.unsubscribe(f)
+	case wire.FramePublish:
+		s.publish(f)
+	case wire.FrameToken: // there is no authentication: it holds for ever
+		s.own(wire.AppendToken(n.scratch(), f.ID, 0))
+	case wire.FramePing:
+		s.own(wire.AppendPong(n.scratch(), f.ID))
+	case wire.FramePong, wire.FrameNone:
+	}
+}
+
+func (s *socket) subscribe(f *wire.ClientFrame) {
+	n := s.node
+	limit := n.h.opts.Channels
+	if int(s.alive)+len(f.Subs) > limit {
+		s.own(wire.AppendError(n.scratch(), f.ID, tooManyChannels(int(s.alive)+len(f.Subs), limit)))
+		return
+	}
+	id := append([]byte(nil), f.ID...)
+	if f.ID == nil {
+		id = nil
+	}
+	list := f.Subs
+	f.Subs = nil // it is not to be used again before all are answered
+	s.did = n.time
+	s.open(&opening{
+		list: list,
+		tell: func(c *cursor, f *wire.Follow, info *twohop.Info) {
+			s.own(appendSubscribed(n.scratch(), id, c, f, info))
+		},
+		fail: func(f *wire.Follow, err error) {
+			s.own(wire.AppendError(n.scratch(), id, n.h.asError(f.Channel, err)))
+		},
+		done: s.resume,
+	})
+}
+
+// appendSubscribed says from where on a cursor follows its channel; info is nil
+// if it awaits it.
+func appendSubscribed(dst, id []byte, c *cursor, f *wire.Follow, info *twohop.Info) []byte {
+	sub := wire.Subscribed{Offset: c.at, Budget: f.Budget, Waiting: info == nil}
+	if info != nil {
+		sub.ContentType, sub.Start, sub.UpToDate = info.ContentType, info.Start, c.at == info.Tail
+	}
+	return wire.AppendSubscribed(dst, id, c.name, &sub)
+}
+
+func tooManyChannels(n, limit int) *twohop.Error {
+	return &twohop.Error{Code: wire.CodeTooManyChannels, Message: fmt.Sprintf("%d channels, %d are allowed on one connection", n, limit),
+		Hint: "follow them on several connections; limits.channels sets the limit"}
+}
+
+func (s *socket) unsubscribe(f *wire.ClientFrame) {
+	n := s.node
+	for _, name := range f.Names {
+		c := s.find(name)
+		if c == nil {
+			s.own(wire.AppendError(n.scratch(), f.ID, &twohop.Error{Code: wire.CodeNotSubscribed, Channel: name,
+				Message: "the connection does not follow the channel", Hint: "names are those of subscribed frames"}))
+			continue
+		}
+		at := c.at
+		s.drop(c)
+		s.own(wire.AppendUnsubscribed(n.scratch(), f.ID, name, at))
+	}
+}
+
+// due looks after a connection's time.
+func (s *socket) due() {
+	n, o := s.node, &s.node.h.opts
+	n.time = now()
+	if s.closed {
+		s.port.Close() // the client did not answer
+		return
+	}
+	next := o.Heartbeat
+	switch quiet := n.time.since(latest(n.time, s.heard, s.spoke)); {
+	case s.port.Blocked():
+		if int(s.stuck) == s.port.Unsent() {
+			s.port.Close() // it takes nothing: no close frame would arrive
+			return
+		}
+		s.stuck, next = int32(s.port.Unsent()), 2*o.Heartbeat //nolint:gosec // some pages
+	case s.pinged && n.time.since(s.spoke) >= 2*o.Heartbeat:
+		s.bye(websocket.CodeIdle, "no answer to a ping")
+		return
+	case s.pinged:
+		next = 2*o.Heartbeat - n.time.since(s.spoke)
+	case quiet >= o.Heartbeat:
+		s.pinged = true
+		s.queue(pingFrame)
+		next = 2 * o.Heartbeat
+	default:
+		next -= quiet
+	}
+	if s.alive == 0 && s.publishing == 0 && !s.busy {
+		idle := n.time.since(s.did)
+		if idle >= socketIdle {
+			s.bye(websocket.CodeIdle, "nothing followed and nothing published for 3 minutes")
+			return
+		}
+		next = min(next, socketIdle-idle)
+	}
+	if !s.read.Idle() && !s.stopped() {
+		took := n.time.since(s.begun)
+		if took >= o.MessageTime {
+			s.bye(websocket.CodeIdle, "a message took too long to arrive")
+			return
+		}
+		next = min(next, o.MessageTime-took)
+	}
+	s.port.SetDue(next)
+}
+
+// latest is the later one of two moments before t.
+func latest(t, a, b ticks) ticks {
+	if t-a < t-b {
+		return a
+	}
+	return b
+}
+
+var pingFrame = websocket.AppendText(nil, []byte(wire.FramePingText))

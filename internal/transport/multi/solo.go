@@ -1,0 +1,157 @@
+package multi
+
+import (
+	"sync"
+	"time"
+)
+
+// held is what a connection that has a goroutine is told.
+type held interface {
+	room() // all that was queued has been sent
+	due()  // the time set by SetDue has come
+}
+
+// solo is the runner and the port of a single connection that has a goroutine.
+// Writing blocks that goroutine and nobody else.
+type solo struct {
+	write func(pieces [][]byte) error
+	pause func(on bool) // nil where nothing is read
+	abort func() error  // closes the connection, nil where somebody else does
+
+	// owned by the goroutine
+	queue  [][]byte
+	size   int
+	timer  *time.Timer
+	closed bool
+
+	mu     sync.Mutex // guards posted; a leaf
+	posted []task
+	signal chan struct{} // of one: something was posted
+	stop   chan struct{} // closed by cut
+	once   sync.Once
+}
+
+func newSolo() *solo {
+	p := &solo{signal: make(chan struct{}, 1), stop: make(chan struct{}), timer: time.NewTimer(time.Hour)}
+	p.timer.Stop()
+	return p
+}
+
+// Post implements runner.
+func (p *solo) Post(t task) {
+	p.mu.Lock()
+	p.posted = append(p.posted, t)
+	p.mu.Unlock()
+	select {
+	case p.signal <- struct{}{}:
+	default:
+	}
+}
+
+// cut ends serve, wherever it stands.
+func (p *solo) cut() {
+	p.once.Do(func() {
+		close(p.stop)
+		if p.abort != nil {
+			_ = p.abort() // which may have been done
+		}
+	})
+}
+
+// serve runs tasks until the connection is closed or over.
+func (p *solo) serve(c held, over <-chan struct{}) {
+	defer p.timer.Stop()
+	var turns []task
+	for {
+		p.mu.Lock()
+		turns = append(p.posted, turns...) // answers before what takes turns
+		p.posted = nil
+		p.mu.Unlock()
+		keep := turns[:0]
+		for _, t := range turns {
+			if t.Turn() {
+				keep = append(keep, t)
+			}
+		}
+		clear(turns[len(keep):])
+		turns = keep
+		much := p.Blocked()
+		p.Flush()
+		if p.closed {
+			return
+		}
+		if much {
+			c.room()
+			continue
+		}
+		if len(turns) > 0 {
+			select {
+			case <-over:
+				return
+			case <-p.stop:
+				return
+			default:
+			}
+			continue
+		}
+		select {
+		case <-p.signal:
+		case <-p.timer.C:
+			c.due()
+		case <-over:
+			return
+		case <-p.stop:
+			return
+		}
+	}
+}
+
+// Queue implements port.
+func (p *solo) Queue(b []byte) {
+	if !p.closed && len(b) > 0 {
+		p.queue = append(p.queue, b)
+		p.size += len(b)
+	}
+}
+
+// QueueCopy implements port.
+func (p *solo) QueueCopy(b []byte) { p.Queue(append([]byte(nil), b...)) }
+
+// Flush implements port.
+func (p *solo) Flush() {
+	if len(p.queue) == 0 {
+		return
+	}
+	queue := p.queue
+	p.queue, p.size = nil, 0
+	if p.write(queue) != nil {
+		p.closed = true
+	}
+}
+
+// Blocked implements port.
+func (p *solo) Blocked() bool { return p.size >= eventSize }
+
+// Unsent implements port: what is queued is sent, or the connection ends.
+func (p *solo) Unsent() int { return p.size }
+
+// Pause implements port.
+func (p *solo) Pause(on bool) {
+	if p.pause != nil {
+		p.pause(on)
+	}
+}
+
+// SetDue implements port.
+func (p *solo) SetDue(d time.Duration) {
+	p.timer.Stop()
+	if d > 0 {
+		p.timer.Reset(d)
+	}
+}
+
+// Close implements port.
+func (p *solo) Close() {
+	p.Flush()
+	p.closed = true
+}
