@@ -76,7 +76,7 @@ $('compose').addEventListener('submit', (event) => {
   remember($('name').value.trim())
   $('say').value = ''
   const fate = feed.own({ name, text: say })
-  said('Sending.')
+  said(navigator.onLine ? 'Sending.' : 'Offline. It goes out, once, when the network is back.')
   comments.send({ name, text: say }, (state, what) => {
     if (state === 'pending') {
       fate('pending', 'waiting for the network')
