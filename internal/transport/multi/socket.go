@@ -84,9 +84,9 @@ func (c *cursor) dataFrame(v *hub.View, deflated bool) []byte {
 	}
 	plain := func(dst []byte) []byte {
 		return websocket.AppendTextFrom(dst, func(dst []byte) []byte {
-			enc := wire.EncodeBase64
-			if !c.base64 {
-				enc = wire.EncodingOf(c.g.ch.Info().ContentType)
+			enc := wire.EncodingOf(c.g.ch.Info().ContentType)
+			if c.base64 && enc == wire.EncodeText {
+				enc = wire.EncodeBase64
 			}
 			return wire.AppendData(dst, c.name, enc, v.Data, v.Next, v.UpToDate, v.Closed)
 		})
