@@ -33,6 +33,8 @@ type benchCmd struct {
 	Publishers int               `placeholder:"N" help:"Connections that publish. Default what the scenario needs."`
 	Output     string            `short:"o" enum:"table,json" default:"table" placeholder:"FORM" help:"table or json."`
 	Calibrate  string            `placeholder:"FILE" help:"Write what each thing costs on this machine to this file, for twohop advise."`
+	CheckModel bool              `help:"Measure several loads and what things cost, in turns, and compare the loads with what twohop advise predicts. Exit code 1 if it is off by more than 25 %."`
+	Rounds     int               `placeholder:"N" default:"5" help:"Of --check-model, whose medians count. Default 5."`
 }
 
 // Help is what --help says below the usage.
@@ -69,6 +71,11 @@ func (c *benchCmd) Run(a *app) error {
 		return err
 	}
 	run := bench.Run
+	if c.CheckModel {
+		err := c.checkModel(a, o)
+		progress.clear()
+		return err
+	}
 	var costs *bench.Costs
 	if c.Calibrate != "" {
 		if len(c.Scenarios) > 0 {

@@ -168,11 +168,42 @@ func TestBenchCalibrates(t *testing.T) {
 			t.Errorf("%s: publish %+v", engine, p)
 		}
 	}
+	if err := c.Units.Check(); err != nil {
+		t.Errorf("the units lack %v: %s", err, text)
+	}
+	out, err := twohopCmd(t, "advise", "--costs", file).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Costs of "+file) {
+		t.Errorf("advise: %v, %s", err, out)
+	}
 	if p := c.Poll; p.Empty <= 0 || p.Unchanged <= 0 || p.Ten <= 0 || p.TenBytes < p.EmptyBytes+10*128 {
 		t.Errorf("poll %+v", p)
 	}
-	if c.Format != 1 || c.Version == "" || c.Machine.Cores == 0 || c.Date.IsZero() {
+	if c.Format != bench.CostsFormat || c.Version == "" || c.Machine.Cores == 0 || c.Date.IsZero() {
 		t.Errorf("the costs do not say what they are of: %s", text)
+	}
+}
+
+// TestBenchChecksTheModel sees that all loads are predicted and measured; how
+// well needs more time and a quieter machine than a test has.
+func TestBenchChecksTheModel(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		return // the server's CPU is not known there
+	}
+	t.Parallel()
+	stdout, stderr, code := runBench(t, "--check-model", "--readers", "20", "--duration", "100ms", "--rounds", "1", "-o", "json")
+	var p bench.Proof
+	if err := json.Unmarshal([]byte(stdout), &p); err != nil || code > 1 {
+		t.Fatalf("exit code %d, %v: %s%s", code, err, stdout, stderr)
+	}
+	within := true
+	for _, l := range p.Loads {
+		if l.Name == "" || l.Cores <= 0 || l.MeasuredCores <= 0 || l.Egress <= 0 || l.MeasuredEgress <= 0 {
+			t.Errorf("%+v", l)
+		}
+		within = within && l.Within
+	}
+	if len(p.Loads) < 3 || within != (code == 0) {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 }
 

@@ -53,6 +53,7 @@ type cli struct {
 	Publish publishCmd `cmd:"" help:"Publish messages, a file's lines or the standard input's to a channel."`
 	Follow  followCmd  `cmd:"" help:"Print what is in channels, and what comes."`
 	Config  configCmd  `cmd:"" help:"Check or print the server's configuration."`
+	Advise  adviseCmd  `cmd:"" help:"Which transport? What an audience costs by each of them."`
 	Bench   benchCmd   `cmd:"" help:"Measure what a server costs on this machine, or how a deployment does."`
 	Version versionCmd `cmd:"" help:"Print the version and how this twohop was built."`
 }

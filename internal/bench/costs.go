@@ -5,12 +5,14 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"twohop/internal/budget"
 )
 
 // Costs are what each thing costs on a machine: the unit costs that plans are
 // made from. CPU is the server's, in microseconds.
 type Costs struct {
-	Format  int       `json:"format"` // 1
+	Format  int       `json:"format"` // CostsFormat
 	Version string    `json:"version"`
 	Date    time.Time `json:"date"`
 	Machine Machine   `json:"machine"`
@@ -25,6 +27,8 @@ type Costs struct {
 	Idle     map[Transport]float64      `json:"idle_cpu_us_per_reader_second"`
 	Publish  map[string]PublishCost     `json:"publish"` // by engine
 	Poll     PollCost                   `json:"poll"`
+
+	Units budget.Units `json:"units"` // what plans are made from
 
 	OthersShare float64 `json:"others_cpu_share"` // the largest of any figure
 }
@@ -57,6 +61,9 @@ type PollCost struct {
 	UnchangedBytes float64 `json:"bytes_unchanged"`
 	TenBytes       float64 `json:"bytes_ten_records"`
 }
+
+// CostsFormat is the form of Costs, which older versions did not have.
+const CostsFormat = 2
 
 var errCostsUnknown = errors.New("what things cost can be measured only where the server's process is on this machine, and on Linux: leave --server out, or add --pid")
 
@@ -98,11 +105,30 @@ func (c *Costs) Measure(ctx context.Context, o Options) (*Result, error) {
 		return result, errCostsUnknown
 	}
 	c.from(result)
+	if o.Server != "" {
+		return result, nil // units are of a server that does nothing else
+	}
+	idle := slices.DeleteFunc(slices.Clone(result.Figures), func(f *Figure) bool { return f.Scenario != "idle" })
+	var units []budget.Units
+	for range unitRounds {
+		m, err := measureSamples(ctx, o, samples())
+		if err != nil {
+			if errors.Is(err, context.Canceled) {
+				result.Interrupted, err = true, nil
+			}
+			return result, err
+		}
+		units = append(units, m.units(idle))
+	}
+	c.Units = medians(units)
 	return result, nil
 }
 
+// unitRounds is how often units are measured: what is unlike the rest is left out.
+const unitRounds = 3
+
 func (c *Costs) from(r *Result) {
-	c.Format, c.Date, c.Machine = 1, r.Date, r.Machine
+	c.Format, c.Date, c.Machine = CostsFormat, r.Date, r.Machine
 	c.Connect, c.Delivery = map[Transport]float64{}, map[Transport]DeliveryCost{}
 	c.Memory, c.Idle, c.Publish = map[Transport]float64{}, map[Transport]float64{}, map[string]PublishCost{}
 	for _, f := range r.Figures {

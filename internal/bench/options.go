@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"twohop/internal/budget"
 )
 
 // Options say what to measure. The zero value of a field is its default.
@@ -39,7 +41,6 @@ const (
 	maxBulk     = 1_000
 	maxSize     = 8 << 20
 	maxDuration = 24 * time.Hour
-	maxBudget   = 10 * time.Second // the server's
 )
 
 // spareFiles are left for everything but readers.
@@ -101,8 +102,8 @@ func (o *Options) complete() error {
 	if o.Duration < 100*time.Millisecond || o.Duration > maxDuration {
 		fault("--duration %s is not between 100ms and 24h", o.Duration)
 	}
-	if o.Budget < 0 || o.Budget > maxBudget {
-		fault("--budget %s is not between 0s and 10s", o.Budget)
+	if o.Budget < 0 || o.Budget > budget.Max {
+		fault("--budget %s is not between 0s and 5m", o.Budget)
 	}
 	if len(faults) > 0 {
 		return &UsageError{faults}

@@ -1,0 +1,155 @@
+package budget
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Units are what things cost a server on some machine. CPU is in microseconds.
+type Units struct {
+	Publish   Event                 `json:"publish"`          // of one record, kept in memory
+	Poll      Event                 `json:"poll"`             // the request and its answer
+	Write     map[Transport]Pace    `json:"cpu_us_per_write"` // to one reader, without its bytes
+	Connect   map[Transport]float64 `json:"cpu_us_per_connect"`
+	KiB       float64               `json:"cpu_us_per_kib"`                // sent to a reader
+	Idle      float64               `json:"idle_cpu_us_per_reader_second"` // for heartbeats
+	Memory    map[Transport]float64 `json:"memory_bytes_per_reader"`
+	Channel   float64               `json:"memory_bytes_per_channel"` // that is read
+	Framing   map[Transport]float64 `json:"framing_bytes"`            // of a write or answer, with its header, around the records
+	Unchanged float64               `json:"bytes_unchanged"`
+}
+
+// Event is the CPU of something that comes from outside. The less a server has
+// to do, the more often it sleeps when something comes, and has to be woken.
+type Event struct {
+	Busy float64 `json:"cpu_us_busy"` // when the server is at work already
+	Wake float64 `json:"cpu_us_wake"` // more, when it sleeps
+	Most float64 `json:"wake_cores"`  // that waking takes at most: soon after it worked, a server wakes easily
+}
+
+// Wakes is the CPU of waking a server for events at a rate, if it slept before
+// each, in cores.
+func (e Event) Wakes(rate float64) float64 {
+	if e.Most <= 0 {
+		return rate * e.Wake / 1e6
+	}
+	return e.Most * -math.Expm1(-rate*e.Wake/1e6/e.Most)
+}
+
+// Waking is the event whose wakes took so many cores, once at a low and once at a
+// high rate.
+func Waking(busy, lowRate, low, high float64) Event {
+	e := Event{Busy: busy, Most: max(high, low*1.05)}
+	if e.Most > 0 {
+		e.Wake = -math.Log1p(-low/e.Most) * e.Most / lowRate * 1e6
+	}
+	return e
+}
+
+// Pace is the CPU of something that is done again and again. What is done seldom
+// finds the machine's caches cold, and whoever waits for it asleep.
+type Pace struct {
+	Often  float64 `json:"often"`  // Often times a second
+	Seldom float64 `json:"seldom"` // Seldom times a second
+}
+
+// The paces at which a Pace is measured.
+const (
+	Often  = 40.0
+	Seldom = 3.0
+)
+
+// At is the CPU at a rate: in between it grows as much with each doubling of the
+// time, never by so much that doing less would cost more.
+func (p Pace) At(rate float64) float64 {
+	doublings := math.Log(Often / min(Often, max(Seldom, rate)))
+	slope := (p.Seldom - p.Often) / math.Log(Often/Seldom)
+	return p.Often + doublings*min(p.Often, max(0, slope))
+}
+
+// Complete sets what was not measured: WebSocket is taken to cost what SSE
+// costs, which writes as often, to connections that wait in the same way.
+func (u *Units) Complete() {
+	if u.Write == nil {
+		u.Write = map[Transport]Pace{}
+	}
+	if u.Write[WebSocket] == (Pace{}) {
+		u.Write[WebSocket] = u.Write[SSE]
+	}
+	for _, m := range []*map[Transport]float64{&u.Connect, &u.Memory} {
+		if *m == nil {
+			*m = map[Transport]float64{}
+		}
+		if (*m)[WebSocket] == 0 {
+			(*m)[WebSocket] = (*m)[SSE]
+		}
+	}
+}
+
+// Check says what is missing in units that came from outside.
+func (u *Units) Check() error {
+	var missing []error
+	need := func(v float64, format string, args ...any) {
+		if v <= 0 {
+			missing = append(missing, fmt.Errorf(format, args...))
+		}
+	}
+	need(u.Publish.Busy, "publish")
+	need(u.Poll.Busy, "poll")
+	need(u.Framing[Poll], "framing_bytes of poll")
+	need(u.Unchanged, "bytes_unchanged")
+	for _, t := range []Transport{SSE, LongPoll} {
+		if _, ok := u.Write[t]; !ok {
+			missing = append(missing, fmt.Errorf("cpu_us_per_write of %s", t))
+		}
+		need(u.Connect[t], "cpu_us_per_connect of %s", t)
+		need(u.Framing[t], "framing_bytes of %s", t)
+	}
+	return errors.Join(missing...)
+}
+
+// work is what a server does in a second.
+type work struct {
+	publishes, polls float64
+	turns            float64 // that a timer begins
+	writes           map[Transport]float64
+	pace             float64 // writes to one reader
+	connects         map[Transport]float64
+	bytes            float64 // sent
+	idle             float64 // readers that wait
+}
+
+// cores is the CPU that a server needs for its work, in cores.
+//
+// Events find it asleep as often as it is idle, so with B for the work itself
+// and W for waking it each time, its share of a core is B + (1-share) W, which
+// gives the share below. A server with more to do than one core can never
+// sleeps long.
+func (u *Units) cores(w *work) float64 {
+	busy := w.publishes*u.Publish.Busy + w.polls*u.Poll.Busy + w.bytes/1024*u.KiB + w.idle*u.Idle
+	for t, n := range w.writes {
+		busy += n * u.Write[t].At(w.pace)
+	}
+	for t, n := range w.connects {
+		busy += n * u.Connect[t]
+	}
+	return Awake(busy/1e6, u.Publish.Wakes(w.publishes+w.turns)+u.Poll.Wakes(w.polls))
+}
+
+// Awake is the CPU of a server, in cores, whose work is so much and whose wakes
+// would be, if it slept before each event.
+func Awake(busy, wakes float64) float64 {
+	if busy >= 1 {
+		return busy
+	}
+	return (busy + wakes) / (1 + wakes)
+}
+
+// Woken is the inverse: the wakes of a server that was seen to use cores.
+func Woken(cores, busy float64) float64 {
+	if cores <= busy || cores >= 1 {
+		return 0
+	}
+	return (cores - busy) / (1 - cores)
+}
