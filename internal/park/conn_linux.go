@@ -114,6 +114,14 @@ func (c *Conn) resume() bool {
 	return c.fd >= 0
 }
 
+// CloseWrite sends what is queued, and tells the peer that nothing more comes. A
+// connection that is blocked is left as it is.
+func (c *Conn) CloseWrite() {
+	if c.Flush() && c.rest == nil {
+		_ = unix.Shutdown(int(c.fd), unix.SHUT_WR) // fails with the connection
+	}
+}
+
 // Close closes the connection, after what is queued, as far as the socket takes
 // it at once.
 func (c *Conn) Close() {

@@ -7,6 +7,11 @@
 // is done elsewhere and posted back. Long work is done in turns, between which
 // the loop looks at its sockets, so that no fan-out delays a publish.
 //
+// What is queued on connections leaves when a round is over, in the order in
+// which they came to have something: all that is due on one leaves as one send,
+// and the sends of all as few system calls, by io_uring. Where the kernel has
+// none, or forbids it (seccomp, kernel.io_uring_disabled), each is a write(2).
+//
 // Loops need epoll. Elsewhere, and for TLS, connections are served with a
 // goroutine each by net/http; Supported tells.
 package park
@@ -19,7 +24,8 @@ type Handler interface {
 	Opened(c *Conn)
 	// Readable tells that Read will give bytes, or the end.
 	Readable(c *Conn)
-	// Writable tells that all that Write could not send before has been sent.
+	// Writable tells that a connection that was blocked no longer is: all that
+	// it was given before has been sent.
 	Writable(c *Conn)
 	// Closed tells that the connection is gone. It is called once for each
 	// connection that was opened, unless it was taken by Detach.

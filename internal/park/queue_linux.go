@@ -98,14 +98,8 @@ func (p *Loop) flush() {
 		}
 		var failed []*Conn
 		for ; from < to; from++ { // without calling out, so that all of the batch is settled before anything changes
-			q := &p.dirty[from]
-			c, much := q.c, q.size >= maxQueued
-			switch {
-			case c == nil:
-			case !c.sendQueued():
+			if c := p.dirty[from].c; c != nil && !c.sendQueued() {
 				failed = append(failed, c)
-			case much && c.rest == nil:
-				p.drained = append(p.drained, c)
 			}
 		}
 		for _, c := range failed {
@@ -150,10 +144,16 @@ func (c *Conn) sendQueued() bool {
 	if ok && !full {
 		left, ok = c.push(left)
 	}
-	if ok && len(left) > 0 {
+	switch {
+	case !ok:
+	case len(left) > 0:
 		c.block(left)
+	case q.size >= maxQueued:
+		c.loop.drained = append(c.loop.drained, c)
 	}
-	clear(q.pieces)
+	if clear(q.pieces); cap(q.pieces) > maxVector {
+		q.pieces = nil
+	}
 	return ok
 }
 
@@ -231,9 +231,10 @@ func (c *Conn) push(pieces [][]byte) (left [][]byte, ok bool) {
 		case e != 0:
 			return nil, false
 		}
-		pieces = after(pieces, int(n))  //nolint:gosec // at most what was given
-		if len(some[len(some)-1]) > 0 { // which was not sent wholly
-			return pieces, true
+		before := len(pieces)
+		pieces = after(pieces, int(n)) //nolint:gosec // at most what was given
+		if before-len(pieces) < len(some) {
+			return pieces, true // the socket is full
 		}
 	}
 	return nil, true

@@ -217,6 +217,11 @@ func TestRingFails(t *testing.T) {
 
 // A connection that is blocked by its queue alone is told when that is sent.
 func testWritableAfterMuchWasQueued(t *testing.T, noRing bool) {
+	t.Run("at the end of the round", func(t *testing.T) { writableAfter(t, noRing, func(*Conn) {}) })
+	t.Run("at once", func(t *testing.T) { writableAfter(t, noRing, func(c *Conn) { c.Flush() }) })
+}
+
+func writableAfter(t *testing.T, noRing bool, then func(*Conn)) {
 	e, p, dial := start(t, 0, noRing)
 	nc, c := parked(t, p, dial)
 	b := bytes.Repeat([]byte("x"), maxQueued)
@@ -225,6 +230,7 @@ func testWritableAfterMuchWasQueued(t *testing.T, noRing bool) {
 		if !c.Blocked() {
 			t.Error("not blocked")
 		}
+		then(c)
 	})
 	if _, err := io.ReadFull(nc, make([]byte, len(b))); err != nil {
 		t.Fatal(err)

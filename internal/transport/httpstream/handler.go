@@ -35,7 +35,6 @@ type Options struct {
 	HeaderTime    time.Duration // for a request's header to arrive, on loops; 10 s
 	HeaderBytes   int           // of a request, on loops; 32 KiB
 	PublishItems  int           // of a POST /v1/publish; 1,000
-	NoRing        bool          // loops send without io_uring
 	Origins       []string      // browsers' origins that may come from elsewhere: "https://app.example", "*"; loopback always may
 	Subscriptions http.Handler  // takes /v1/stream/__ds/
 	Many          http.Handler  // takes /v1/ws and /v1/subscribe
@@ -109,7 +108,7 @@ func (h *Handler) Stats() *Stats { return &h.stats }
 // on elsewhere, at their offset.
 func (h *Handler) Drain() { h.drainOnce.Do(func() { close(h.draining) }) }
 
-const extensions = "sse-id, sse-encoding, tail-records, since, records-lines, idempotency-key, if-match, reset, budget, advice, publish, readers, durability"
+const extensions = "sse-id, sse-encoding, tail-records, since, records-lines, idempotency-key, if-match, reset, budget, advice, publish, readers, durability, ws, subscribe"
 
 const exposed = "Stream-Next-Offset, Stream-Start-Offset, Stream-Up-To-Date, Stream-Closed, Stream-Cursor, Stream-TTL, Stream-Expires-At, " +
 	"Stream-SSE-Data-Encoding, Stream-Budget, Stream-Advice, Stream-Extensions, Stream-Durability, Stream-Readers, Stream-Duplicate, Stream-Reset, " +

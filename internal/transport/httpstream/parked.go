@@ -39,7 +39,7 @@ func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
 	p := &Parked{listener: pl, over: park.NewHandover(pl.Addr()), closing: make(chan struct{})}
 	precision := min(2*time.Second, max(park.TickEvery, min(h.opts.LongPoll, h.opts.Heartbeat)/8))
 	for range loops {
-		loop, err := park.NewLoop(pl, park.Options{Precision: precision, NoRing: h.opts.NoRing})
+		loop, err := park.NewLoop(pl, park.Options{Precision: precision})
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
