@@ -47,6 +47,7 @@ var importRules = []struct {
 	{"cmd/*", []string{".", "server", "client", "demos", "internal/config", "internal/bench", "internal/budget"}, "commands put public packages to use"},
 	{"test/crash", []string{".", "internal/engine", "internal/engine/disklog", "internal/hub", "internal/transport/httpstream"}, "all of a server but its sockets, on a disk that loses power"},
 	{"test/perf/table", nil, "figures to a page"},
+	{"test/transports", []string{".", "client", "server", "internal/config"}, "a whole server, set up by hand"},
 	{"test/*", []string{".", "client", "server"}, "tests of the whole see it from outside"},
 }
 

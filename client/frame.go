@@ -173,6 +173,11 @@ func (r *channelRequest) size() int {
 	return members + 6*len(r.Channel) + 6*len(r.Offset) + len(r.Since) + len(r.Budget)
 }
 
+// named reports whether a request names the offset.
+func (f *Following) named() bool {
+	return f.from.parameter == "offset" && f.from != Now() && f.from != At("-1")
+}
+
 // request asks for what follows.
 func (f *Following) request() channelRequest {
 	r := channelRequest{Channel: f.channel, Encoding: "base64"}

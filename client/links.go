@@ -53,6 +53,17 @@ func (ls links) ask(f *Following) {
 	ls[f.channel] = &link{state: linkAsked, f: f}
 }
 
+// answered is called when a poll was answered: the server tells where a channel
+// stands only if the request did not.
+func (ls links) answered() {
+	for _, l := range ls {
+		if l.state == linkAsked && l.f.named() {
+			l.state = linkOn
+			l.f.c.changed(l.f.channel)
+		}
+	}
+}
+
 // take handles a frame about a channel. progress is true if it shows that the
 // connection is of use.
 func (ls links) take(fr *frame) (progress bool, err error) {
@@ -116,7 +127,9 @@ func (ls links) subscribed(l *link, fr *frame) error {
 		return nil
 	}
 	f.json = twohop.IsJSON(fr.ContentType)
-	f.take(nil, fr.Offset, fr.UpToDate, false)
+	if fr.UpToDate || !f.named() { // else a reset may follow: who named the place hears of what is there
+		f.take(nil, fr.Offset, fr.UpToDate, false)
+	}
 	return nil
 }
 

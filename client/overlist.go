@@ -261,6 +261,9 @@ func (s *listSession) page(ctx context.Context, body listBody) error {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	progress := false
+	if resp.StatusCode < http.StatusMultipleChoices {
+		s.c.locked(s.links.answered)
+	}
 	switch resp.StatusCode {
 	case http.StatusOK:
 		b, err := dog.readAll(resp, s.c.c.opts.MaxEventBytes)

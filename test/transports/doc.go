@@ -1,0 +1,6 @@
+// Package transports reads the same channels over every transport, from a real
+// server, on its loops and through net/http.
+//
+// Invariant: a transport is a way to read and never changes what is read. Each
+// scenario has one body, and one expectation, for all of them.
+package transports
