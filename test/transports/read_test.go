@@ -93,7 +93,7 @@ func (o *told) take(e client.Event) {
 	case e.Reset.Reason == twohop.ResetDeleted: // told to those only who wait for news just then
 		return
 	default:
-		fmt.Fprintf(o, "[reset: %s]", e.Reset.Reason)
+		o.WriteString("[reset: " + string(e.Reset.Reason) + "]")
 	}
 	for _, r := range e.Records {
 		o.Write(r)
