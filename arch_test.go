@@ -56,7 +56,7 @@ var testImports = map[string][]string{
 	"internal/engine/*":     {"internal/engine/enginetest"},
 	"internal/hub":          {"internal/engine/memlog"},
 	"internal/subscription": {"internal/engine/memlog", "internal/hub"},
-	"internal/transport/*":  {"internal/engine", "internal/engine/memlog", "internal/engine/disklog"},
+	"internal/transport/*":  {"internal/engine", "internal/engine/memlog", "internal/engine/disklog", "internal/transport/httpstream"},
 	"internal/startpage":    {"server", "client"},
 	"client":                {"server"},
 	"demos":                 {"server"},

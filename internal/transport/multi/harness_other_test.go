@@ -1,0 +1,5 @@
+//go:build !linux
+
+package multi_test
+
+var loopModes []mode
