@@ -66,20 +66,10 @@ func (f *ClientFrame) read(o *object) error {
 	if err := f.id(o.v[mID]); err != nil {
 		return err
 	}
-	name, has, err := o.text(mType)
-	if err != nil {
+	if err := f.typ(o.v[mType]); err != nil {
 		return err
 	}
-	if !has {
-		return noFrame("the frame has no type")
-	}
-	var known bool
-	if f.Type, known = frameTypes[name]; !known {
-		if len(name) > 40 {
-			name = name[:40] + "..."
-		}
-		return noFrame(fmt.Sprintf("%q is no type of frame", name))
-	}
+	var err error
 	switch f.Type {
 	case FrameSubscribe:
 		f.Subs, err = o.follows(f.Subs, true)
@@ -88,12 +78,34 @@ func (f *ClientFrame) read(o *object) error {
 	case FramePublish:
 		err = f.Item.read(o)
 	case FrameToken:
+		var has bool
 		if f.Token, has, err = o.text(mToken); err == nil && !has {
 			err = badFrame("the frame has no token", `send {"type":"token","token":"..."}`)
 		}
 	case FrameNone, FramePing, FramePong:
 	}
 	return err
+}
+
+func (f *ClientFrame) typ(v []byte) error {
+	if v == nil {
+		return noFrame("the frame has no type")
+	}
+	if v[0] != '"' {
+		return wrongType(mType, "a string")
+	}
+	var known bool
+	if f.Type, known = frameTypes[string(v[1:len(v)-1])]; known {
+		return nil
+	}
+	name := unquote(v) // it may have escapes
+	if f.Type, known = frameTypes[name]; known {
+		return nil
+	}
+	if len(name) > 40 {
+		name = name[:40] + "..."
+	}
+	return noFrame(fmt.Sprintf("%q is no type of frame", name))
 }
 
 const maxIDBytes = 64

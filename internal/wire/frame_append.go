@@ -79,7 +79,7 @@ func AppendData(dst []byte, channel string, enc Encoding, data []byte, next twoh
 	case EncodeJSON:
 		dst = JSONArray(append(dst, `,"records":`...), data)
 	case EncodeText:
-		dst = appendQuoted(append(dst, `,"text":`...), data)
+		dst = appendQuotedBytes(append(dst, `,"text":`...), data)
 	case EncodeBase64:
 		dst = append(base64.StdEncoding.AppendEncode(append(dst, `,"base64":"`...), data), '"')
 	}

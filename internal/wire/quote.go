@@ -7,7 +7,7 @@ import (
 
 // appendQuoted appends a text as a JSON string on one line. What is not UTF-8
 // becomes U+FFFD.
-func appendQuoted[T string | []byte](dst []byte, text T) []byte {
+func appendQuoted(dst []byte, text string) []byte {
 	dst = append(dst, '"')
 	from := len(dst)
 	dst = append(dst, text...)
@@ -16,19 +16,28 @@ func appendQuoted[T string | []byte](dst []byte, text T) []byte {
 		return append(dst, '"')
 	}
 	dst = dst[:i]
-	for i -= from; i < len(text); {
-		c := text[i]
-		if c < utf8.RuneSelf {
-			dst = appendEscaped(dst, c)
-			i++
-			continue
-		}
-		end := min(i+utf8.UTFMax, len(text))
-		r, n := utf8.DecodeRuneInString(string(text[i:end]))
-		dst = utf8.AppendRune(dst, r)
-		i += n
+	for _, r := range text[i-from:] {
+		dst = appendEscaped(dst, r)
 	}
 	return append(dst, '"')
+}
+
+// appendQuotedBytes is appendQuoted for much text, which is copied in runs.
+func appendQuotedBytes(dst, text []byte) []byte {
+	dst = append(dst, '"')
+	for i := 0; ; {
+		end := plainUntil(text, i)
+		dst = append(dst, text[i:end]...)
+		if i = end; i == len(text) {
+			return append(dst, '"')
+		}
+		// Characters that are not plain seldom stand alone.
+		for i < len(text) && (text[i] >= utf8.RuneSelf || i == end) {
+			r, n := utf8.DecodeRune(text[i:])
+			dst = appendEscaped(dst, r)
+			i += n
+		}
+	}
 }
 
 // plainUntil returns where the first byte at or after i stands that does not
@@ -46,11 +55,12 @@ func plainUntil(b []byte, i int) int {
 	return i
 }
 
-func appendEscaped(dst []byte, c byte) []byte {
+// appendEscaped appends a character of a string.
+func appendEscaped(dst []byte, c rune) []byte {
 	const hex = "0123456789abcdef"
 	switch c {
 	case '"', '\\':
-		return append(dst, '\\', c)
+		return append(dst, '\\', byte(c))
 	case '\n':
 		return append(dst, '\\', 'n')
 	case '\r':
@@ -61,5 +71,5 @@ func appendEscaped(dst []byte, c byte) []byte {
 	if c < ' ' {
 		return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 	}
-	return append(dst, c)
+	return utf8.AppendRune(dst, c)
 }
