@@ -14,7 +14,7 @@ func TestParseRequest(t *testing.T) {
 		t.Helper()
 		var r Request
 		n, got := ParseRequest([]byte(in), &r)
-		if got != want || (got == Plain) != (n > 0) {
+		if got != want || (got == Plain || got == Upgrade) != (n > 0) {
 			t.Errorf("%q: %d bytes, verdict %d, want %d", in, n, got, want)
 		}
 	}
@@ -38,6 +38,12 @@ func TestParseRequest(t *testing.T) {
 	f("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", Unusual)
 	f("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n", Unusual)
 	f("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n\r\n", Unusual)
+	f("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n", Unusual)
+	f("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", Upgrade)
+	f("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\n", Upgrade)
+	f("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", Unusual)
+	f("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nConnection: close\r\n\r\n", Unusual)
+	f("POST / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 1\r\n\r\n", Unusual)
 	f("GET / HTTP/1.1\r\nHost: x\r\nX: \xff\r\n\r\n", Unusual)
 }
 
@@ -46,10 +52,11 @@ func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte("GET /v1/stream/a?offset=-1 HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n"))
 	f.Add([]byte("POST /v1/stream/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Type: text/plain\r\n\r\nabc"))
 	f.Add([]byte("GET /?a=b&c HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+	f.Add([]byte("GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var r Request
 		n, v := ParseRequest(in, &r)
-		if v != Plain {
+		if v != Plain && v != Upgrade {
 			return
 		}
 		body := bytes.Repeat([]byte{'x'}, min(r.ContentLength, 1<<16))

@@ -81,6 +81,9 @@ func TestResumeRefuses(t *testing.T) {
 	f("a line break", append(slices.Clone(token), '\n'), names, "malformed")
 	f("padding", append(slices.Clone(token), '='), names, "malformed")
 	f("the alphabet with slashes", append(slices.Clone(token), "/+/+"...), names, "malformed")
+
+	short := tokenOf(names[:1])
+	f("bits after its end", append(short[:len(short)-1:len(short)-1], short[len(short)-1]+1), names[:1], "malformed")
 	f("far too long", append(slices.Clone(token), strings.Repeat("A", 1<<20)...), names, "too long")
 
 	raw := func(numbers ...byte) []byte {

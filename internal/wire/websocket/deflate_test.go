@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -33,6 +34,9 @@ func FuzzDeflate(f *testing.F) {
 	f.Add(messages(300))
 	f.Add(messages(100_000))
 	f.Add(bytes.Repeat([]byte{0}, 70_000))
+	noise := make([]byte, 1000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	f.Add(noise)
 	f.Fuzz(func(t *testing.T, in []byte) {
 		out, ok := Deflate([]byte("before"), in)
 		if string(out[:6]) != "before" || !ok && len(out) != 6 || ok && (len(out)-6 >= len(in) || len(in) < MinDeflate) {

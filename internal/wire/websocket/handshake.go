@@ -22,7 +22,6 @@ type Offer struct {
 	HTTP11                        bool // the version of HTTP
 	Connection, Upgrade, Version  string
 	Key, Subprotocols, Extensions string
-	versions, keys                int
 }
 
 // OfferOf takes the offer from a request of net/http.
@@ -59,10 +58,8 @@ func (o *Offer) add(name, value string) {
 	case "upgrade":
 		to = &o.Upgrade
 	case "sec-websocket-version":
-		o.versions++
 		to = &o.Version
 	case "sec-websocket-key":
-		o.keys++
 		to = &o.Key
 	case "sec-websocket-protocol":
 		to = &o.Subprotocols
@@ -70,7 +67,7 @@ func (o *Offer) add(name, value string) {
 		to = &o.Extensions
 	}
 	if *to != "" {
-		value = *to + ", " + value
+		value = *to + ", " + value // no key and no version any more
 	}
 	*to = value
 }
@@ -110,9 +107,9 @@ func (o *Offer) Agree() (*Agreement, *Refusal) {
 		return refuse(http.StatusBadRequest, "", "", "Upgrade has to be websocket", use)
 	case !hasToken(o.Connection, "upgrade"):
 		return refuse(http.StatusBadRequest, "", "", "Connection has to name Upgrade", "a proxy on the way may have taken it off: make it pass Upgrade and Connection on")
-	case o.versions != 1 || o.Version != "13":
+	case o.Version != "13":
 		return refuse(http.StatusUpgradeRequired, "Sec-WebSocket-Version", "13", "Sec-WebSocket-Version has to be 13", "use version 13 (RFC 6455)")
-	case o.keys != 1 || err != nil || len(key) != 16 || len(o.Key) != 24:
+	case err != nil || len(key) != 16 || len(o.Key) != 24:
 		return refuse(http.StatusBadRequest, "", "", "Sec-WebSocket-Key has to be 16 bytes as base64, once", use)
 	case !hasProtocol(o.Subprotocols):
 		return refuse(http.StatusBadRequest, "", "", "Sec-WebSocket-Protocol does not offer "+Protocol, `name the subprotocol: new WebSocket(url, "`+Protocol+`")`)
