@@ -34,7 +34,7 @@ type benchCmd struct {
 	Output     string            `short:"o" enum:"table,json" default:"table" placeholder:"FORM" help:"table or json."`
 	Calibrate  string            `placeholder:"FILE" help:"Write what each thing costs on this machine to this file, for twohop advise."`
 	CheckModel bool              `help:"Measure several loads and what things cost, in turns, and compare the loads with what twohop advise predicts. Exit code 1 if it is off by more than 25 %."`
-	Rounds     int               `placeholder:"N" default:"5" help:"Of --check-model, whose medians count. Default 5."`
+	Rounds     int               `placeholder:"N" help:"Of --calibrate and --check-model, whose medians count. Default 3 and 5."`
 }
 
 // Help is what --help says below the usage.
@@ -111,7 +111,7 @@ func (c *benchCmd) options(p *benchProgress) bench.Options {
 	o := bench.Options{
 		Scenarios: c.Scenarios, Server: c.Server, PID: c.PID, Engine: c.Engine, Headers: c.Header,
 		Transports: c.Transport, Readers: c.Readers, Rate: c.Rate, Size: c.Size, Channels: c.Channels, Missed: c.Missed,
-		Budget: c.Budget, Duration: c.Duration, Bulk: c.Bulk, Publishers: c.Publishers,
+		Budget: c.Budget, Duration: c.Duration, Bulk: c.Bulk, Publishers: c.Publishers, Rounds: c.Rounds,
 		Note: p.note,
 	}
 	if p.terminal {

@@ -17,10 +17,7 @@ func (c *benchCmd) checkModel(a *app, o bench.Options) error {
 	if len(c.Scenarios) > 0 || c.Calibrate != "" {
 		return &usageError{message: "--check-model measures what it needs, and scenarios or --calibrate are given", hint: "leave one of them out"}
 	}
-	if c.Rounds < 1 {
-		return &usageError{message: fmt.Sprintf("--rounds %d is less than 1", c.Rounds), hint: "leave it out"}
-	}
-	p, err := bench.Prove(a.Context, o, c.Rounds)
+	p, err := bench.Prove(a.Context, o)
 	if errors.Is(err, context.Canceled) {
 		return errInterrupted
 	}

@@ -146,7 +146,7 @@ func TestBenchCalibrates(t *testing.T) {
 	}
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "costs.json")
-	if _, stderr, code := runBench(t, "--calibrate", file, "--readers", "20", "--duration", "100ms"); code != 0 {
+	if _, stderr, code := runBench(t, "--calibrate", file, "--readers", "20", "--duration", "100ms", "--rounds", "1"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	text, err := os.ReadFile(file)

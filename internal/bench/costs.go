@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -110,7 +111,7 @@ func (c *Costs) Measure(ctx context.Context, o Options) (*Result, error) {
 	}
 	idle := slices.DeleteFunc(slices.Clone(result.Figures), func(f *Figure) bool { return f.Scenario != "idle" })
 	var units []budget.Units
-	for range unitRounds {
+	for range cmp.Or(o.Rounds, 3) {
 		m, err := measureSamples(ctx, o, samples())
 		if err != nil {
 			if errors.Is(err, context.Canceled) {
@@ -123,9 +124,6 @@ func (c *Costs) Measure(ctx context.Context, o Options) (*Result, error) {
 	c.Units = medians(units)
 	return result, nil
 }
-
-// unitRounds is how often units are measured: what is unlike the rest is left out.
-const unitRounds = 3
 
 func (c *Costs) from(r *Result) {
 	c.Format, c.Date, c.Machine = CostsFormat, r.Date, r.Machine

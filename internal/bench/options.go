@@ -27,6 +27,7 @@ type Options struct {
 	Budget     time.Duration // latency that readers tolerate; interval of polls; 0 is none, and a second for polls
 	Duration   time.Duration // of each figure; 2 s
 	Bulk       int           // records in a bulk request; 100
+	Rounds     int           // of measuring unit costs, whose medians count; 3, to prove the model 5
 	Publishers int           // connections that publish; 0 is what the scenario thinks fit
 
 	Status func(string) // gets a line about the present moment, now and then
@@ -40,6 +41,7 @@ const (
 	maxMissed   = 1_000_000
 	maxBulk     = 1_000
 	maxSize     = 8 << 20
+	maxRounds   = 1000
 	maxDuration = 24 * time.Hour
 )
 
@@ -95,6 +97,9 @@ func (o *Options) complete() error {
 	}
 	if o.Rate != nil && (*o.Rate < 0 || *o.Rate > 1e7) {
 		fault("--rate %g is not between 0 and 10000000", *o.Rate)
+	}
+	if o.Rounds < 0 || o.Rounds > maxRounds {
+		fault("--rounds %d is not between 1 and %d", o.Rounds, maxRounds)
 	}
 	if o.Duration == 0 {
 		o.Duration = 2 * time.Second

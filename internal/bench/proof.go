@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,14 +78,14 @@ var errProofOwn = errors.New("the model is proved on servers that the bench star
 
 // Prove measures units and loads in turns, so that both see the same machine,
 // predicts the loads, and compares medians.
-func Prove(ctx context.Context, o Options, rounds int) (*Proof, error) {
+func Prove(ctx context.Context, o Options) (*Proof, error) {
 	if o.Server != "" {
 		return nil, &UsageError{[]string{errProofOwn.Error()}}
 	}
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	readers := o.Readers
+	readers, rounds := o.Readers, cmp.Or(o.Rounds, 5)
 	o.Readers, o.Size, o.Rate, o.Budget = 0, 0, nil, 0
 	loads := provedLoads()
 	all := samples()
