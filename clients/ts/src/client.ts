@@ -4,7 +4,7 @@ import { environment } from "./env.js"
 import type { Clock } from "./env.js"
 import { TwohopError } from "./errors.js"
 import { Follower } from "./follower.js"
-import { connection } from "./hub.js"
+import { connection, none } from "./hub.js"
 import type { Transports } from "./hub.js"
 import { milliseconds } from "./need.js"
 import { itemOf } from "./publish.js"
@@ -31,7 +31,12 @@ export class Client extends EventTarget {
       for (const f of this.#early) f()
     }
     const shared = o.shared && share?.({ ...o, url: env.base }, changed)
-    if (shared) void shared.then(use)
+    if (shared) {
+      void shared.then((hub) => {
+        use(hub)
+        changed()
+      })
+    }
     else use()
   }
 
@@ -42,7 +47,7 @@ export class Client extends EventTarget {
 
   /** What the connection does; a "status" event tells of changes other than counts. */
   get status(): Status {
-    return this.#hub?.status ?? { state: "connecting", bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
+    return this.#hub?.status ?? { ...none, state: "connecting" }
   }
 
   /** What was chosen; `status.transport` is what is in use. */
@@ -60,7 +65,7 @@ export class Client extends EventTarget {
   follow(channel: string, o: FollowOptions = {}): Follower {
     const budget = o.budget ?? this.#budget
     const ms = milliseconds(budget)
-    if (!(ms >= 0)) throw new TwohopError("invalid_parameter", "not a budget: " + budget, "write 250 or 2s")
+    if (!(ms >= 0)) throw new TwohopError("invalid_parameter", "not a budget: " + budget, "250, 250ms, 2s are")
     return new Follower(channel, ms, o, (what, f) => this.#do((h) => h[what](f)))
   }
 

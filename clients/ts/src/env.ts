@@ -1,6 +1,7 @@
 // What the client needs of the world around it; tests bring their own.
 
 import { TwohopError } from "./errors.js"
+import { bound } from "./machine.js"
 import type { ConnectOptions, Transport } from "./types.js"
 
 export interface Clock {
@@ -42,9 +43,9 @@ export function environment(o: ConnectOptions & { clock?: Clock }): Env {
 function baseOf(url: string | URL | undefined): string {
   const script = import.meta.url
   const page = globalThis.location?.origin
-  const base = url ? new URL(url, page) : /^http.*\/twohop\.js$/.test(script) ? new URL(".", script) : page && new URL(page)
+  const base = url ? new URL(url, page) : /^http.*\/twohop.js$/.test(script) ? new URL(".", script) : page && new URL(page)
   if (!base || !/^http/.test(base.protocol)) {
-    throw new TwohopError("invalid_request", "no address of a server", "pass one: connect({ url })")
+    throw new TwohopError("invalid_request", "no server", "name one: connect({ url })")
   }
   return base.origin + base.pathname.replace(/\/*$/, "/")
 }
@@ -58,3 +59,10 @@ export const sleep = (clock: Clock, ms: number, signal: AbortSignal): Promise<vo
       resolve()
     })
   })
+
+/** Waits before the next try of a request that failed so many times. */
+export const pause = (clock: Clock, { after = 0 }: TwohopError, fails: number, signal: AbortSignal): Promise<void> =>
+  sleep(clock, after + clock.random() * bound({ pace: 1000, fails }), signal)
+
+/** Text that nobody else has. */
+export const unique = (): string => crypto.getRandomValues(new Uint32Array(4)).join("")

@@ -12,6 +12,8 @@ export interface Details {
 }
 
 export class TwohopError extends Error {
+  /** What programs look at: a code of PROTOCOL.md, section 11. */
+  declare readonly code: string
   declare readonly hint: string
   declare readonly status?: number
   declare readonly retry?: boolean
@@ -19,13 +21,7 @@ export class TwohopError extends Error {
   declare readonly channel?: string
   declare readonly offset?: string
 
-  constructor(
-    /** What programs look at: a code of PROTOCOL.md, section 11. */
-    readonly code: string,
-    message: string,
-    hint?: string,
-    details?: Details,
-  ) {
+  constructor(code: string, message: string, hint?: string, details?: Details) {
     super(message)
     Object.assign(this, details, { code, hint, name: "TwohopError" })
   }
@@ -33,7 +29,7 @@ export class TwohopError extends Error {
 
 /** Codes of frames and items for which trying again may help. */
 export const mends = (code?: string): boolean =>
-  /^(internal|storage_f|unavailable|unknown_o|timeout|body_cut)/.test(code!)
+  /^(internal|storage_f|unav|unk|timeout|body_cut)/.test(code!)
 
 export const lost = (message: string): TwohopError =>
   new TwohopError("unavailable", message, "is the server running, and is its address right?", { retry: true })

@@ -18,7 +18,6 @@ export class Follower implements AsyncIterable<Batch>, Sink {
   #queue: Batch[] = []
   #paused = false
   #ended = false
-  #error?: Error
   #wake?: () => void
   #settle!: (error?: Error) => void
   #abort = (): void => this.close()
@@ -75,7 +74,6 @@ export class Follower implements AsyncIterable<Batch>, Sink {
   end(error?: Error): void {
     if (this.#ended) return
     this.#ended = true
-    this.#error = error
     this.options.signal?.removeEventListener("abort", this.#abort)
     this.ask("leave", this)
     this.#settle(error)
@@ -90,8 +88,7 @@ export class Follower implements AsyncIterable<Batch>, Sink {
           this.offset = b.offset
           yield b
         } else if (this.#ended) {
-          if (this.#error) throw this.#error
-          return
+          return this.done // which throws the error, if there was one
         } else if (this.#paused) {
           this.#paused = false
           this.ask("enter", this)

@@ -9,7 +9,7 @@ export const tokenOf = async ({ token }: Pick<Env, "token">): Promise<string | u
 /** fetch, with the token; an answer that is not a success becomes a TwohopError. */
 export async function request(env: Env, path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
   const token = await tokenOf(env)
-  const headers = token ? { ...init.headers, Authorization: "Bearer " + token } : init.headers
+  const headers = { ...init.headers, ...(token && { Authorization: "Bearer " + token }) }
   const answer = await env.fetch(env.base + path, { ...init, headers })
   if (!answer.ok) throw await refusal(env, answer)
   return answer
@@ -71,8 +71,9 @@ export async function readPage(env: Env, channel: string, start: Start, live: bo
   }
   const has = (name: string): boolean => answer.headers.get(name) === "true"
   const offset = answer.headers.get("Stream-Next-Offset")
-  if (!offset) throw lost("not the answer of a twohop server")
-  const frame: Frame = { type: "data", channel, offset, upToDate: has("Stream-Up-To-Date") || has("Stream-Closed"), closed: has("Stream-Closed") }
+  if (!offset) throw lost("not a twohop server")
+  const closed = has("Stream-Closed")
+  const frame: Frame = { type: "data", channel, offset, closed, upToDate: closed || has("Stream-Up-To-Date") }
   const type = answer.headers.get("Content-Type") ?? ""
   if (answer.status === 204) return frame
   if (/[/+]json\b/i.test(type)) frame.records = (await answer.json()) as unknown[]

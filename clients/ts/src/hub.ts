@@ -1,7 +1,8 @@
 // The driver of the machine: lanes, timers and the events of the browser on one side,
 // the subscriptions and whoever follows on the other.
 
-import { deliver, subscription, type Subscription } from "./channels.js"
+import { batchOf, marksOf, subscription, type Subscription } from "./channels.js"
+import { take } from "./cursor.js"
 import type { Env } from "./env.js"
 import { lost, mends, told, TwohopError } from "./errors.js"
 import { join } from "./join.js"
@@ -24,15 +25,17 @@ const writeMemory = 60_000
 interface Running {
   lane?: Lane
   transport: Transport
-  opened?: boolean
+  isMade?: boolean
   useful?: boolean
   since: number
   /** When something came. */
   last: number
-  timer?: unknown
+  watch?: unknown
 }
 
-const closedError = (): Error => new TwohopError("closed", "the client is closed", "connect again")
+export const none = { bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
+
+export const closedError = (): Error => new TwohopError("closed", "the client is closed")
 
 /** A connection of one's own. changed is called when its status is another, but for counts. */
 export function connection(env: Env, transports: Transports, changed: (s: Status) => void): Hub {
@@ -41,7 +44,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   const subs = new Map<string, Subscription>()
   const joining = new Map<Sink, () => void>()
   const alive = new AbortController()
-  const counts = { bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
+  const counts = { ...none }
   let again = new Set<string>()
   let writes: number[] = []
   let advice: Advice | undefined
@@ -54,16 +57,16 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   // A transport that isn't there never gets through, unless somebody insists.
   if (!env.WebSocket) blocked.ws = Infinity
   for (const t of ["ws", "sse"] as const) if (!transports[t]) blocked[t] = Infinity
-  let state = { ...initial(env.forced, blocked), online: globalThis.navigator?.onLine !== false }
+  let state = { ...initial(env.forced, blocked), reachable: globalThis.navigator?.onLine !== false }
 
   const serving = (): Running | undefined => lanes.get(state.lane)
-  const outbox = publisher(env, () => (serving()?.opened ? serving()!.lane : undefined))
+  const outbox = publisher(env, () => (serving()?.isMade ? serving()!.lane : undefined))
 
   const status = (): Status => ({
     ...counts,
-    state: state.name === "trying" ? "open" : state.name === "waiting" && !state.online ? "offline" : state.name,
+    state: state.name === "trying" ? "open" : state.name === "waiting" && !state.reachable ? "offline" : state.name,
     transport: state.transport,
-    advice: advice ?? [...subs.values()].find((s) => s.advice)?.advice,
+    advice,
     lastError,
   })
 
@@ -81,7 +84,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
     state = after
     for (const [what, n, transport] of effects) {
       if (what === "open") open(n, transport)
-      else if (what === "adopt") serving()?.lane!.adopt?.()
+      else if (what === "adopt") serving()!.lane!.sync(again)
       else if (what === "drop") drop(n)
       else if (what === "remember") remember(env.base, n)
       else if (what === "end") endAll((lastError = n))
@@ -96,7 +99,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   function drop(n: number): void {
     const r = lanes.get(n)
     lanes.delete(n)
-    clock.clear(r?.timer)
+    clock.clear(r?.watch)
     r?.lane!.close()
     if (r?.lane!.send) outbox.lost()
   }
@@ -106,7 +109,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
     const r: Running = { transport, since, last: since }
     if (lanes.size === 0 && state.lanes > 1) counts.reconnects++
     lanes.set(n, r)
-    const lasted = (): boolean => r.useful || clock.now() - since > usefulTime
+    const dead = (): { lane: number; lasted: boolean } => ({ lane: n, lasted: r.useful || clock.now() - since > usefulTime })
     const line: Line = {
       env,
       subs,
@@ -117,28 +120,29 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
         r.last = clock.now()
       },
       expect(ms, failure) {
-        clock.clear(r.timer)
+        clock.clear(r.watch)
         r.last = clock.now()
+        if (!lanes.has(n)) return // it has been dropped
         const look = (): void => {
           const left = r.last + ms - clock.now()
-          if (left > 0) r.timer = clock.set(look, left)
-          else line.failed(failure, lost(`nothing came over ${transport} for ${ms / 1000} s`))
+          if (left > 0) r.watch = clock.set(look, left)
+          else line.broke(failure, lost(`nothing came over ${transport} for ${ms / 1000} s`))
         }
-        if (ms < Infinity) look()
+        look()
       },
-      opened() {
-        if (r.opened) return
-        r.opened = true
+      made() {
+        if (r.isMade) return
+        r.isMade = true
         dispatch({ type: "opened", lane: n })
         outbox.pump()
       },
       frames(frames) {
         for (const f of frames) if (state.lane === n) frame(line, r, n, f)
       },
-      ended: (pace) => dispatch({ type: "ended", lane: n, lasted: lasted(), pace }),
-      failed(failure, error) {
+      over: (pace) => dispatch({ type: "ended", ...dead(), pace }),
+      broke(failure, error) {
         if (lanes.get(n) === r) lastError = error
-        dispatch({ type: "failed", lane: n, lasted: lasted(), failure, error })
+        dispatch({ type: "failed", ...dead(), failure, error })
       },
     }
     r.lane = (transports[transport] ?? transports.poll)(line)
@@ -147,33 +151,44 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   function frame(line: Line, r: Running, n: number, f: Frame): void {
     if (f.type === "drain") return dispatch({ type: "drain", lane: n, delay: f.delay! })
     if (outbox.answered(f)) return
-    const sub = subs.get(f.channel!)
     if (f.type === "advice") {
-      const a = { transport: f.transport!, interval: f.interval }
-      if (sub) sub.advice = a
-      else if (!f.channel) advice = a
+      advice = { transport: f.transport!, interval: f.interval }
+      // Without a channel it is for all that are followed.
+      for (const s of subs.values()) if ((f.channel ?? s.channel) === s.channel) s.advice = advice
       weigh()
       return tell()
     }
+    const sub = subs.get(f.channel!)
     if (!sub) return
-    if (f.type === "error" && mends(f.code)) return line.failed("lost", told(f))
-    const o = deliver(sub, line.places, f)
-    if (o.batch) {
+    if (f.type === "error" && mends(f.code)) return line.broke("lost", told(f))
+    const { channel, sinks, joiners } = sub
+    if (f.type === "subscribed") {
+      sub.inForce = f.budget
+      for (const sink of sinks) sink.inForce(f.budget!)
+    }
+    const t = take(sub.cursor, line.places.get(channel), f)
+    line.places.set(channel, t.place)
+    sub.cursor = t.cursor
+    if (t.cursor.offset) sub.from = { offset: t.cursor.offset }
+    if (t.deliver) {
+      const batch = (t.deliver === "all" ? batchOf : marksOf)(f)
       r.useful = true
       counts.batches++
-      counts.records += o.batch.records.length
+      counts.records += batch.records.length
+      for (const sink of [...sinks]) sink.batch(batch)
+      for (const meet of [...joiners]) meet()
     }
-    if (o.again) {
-      again.add(sub.channel)
+    if (t.again) {
+      again.add(channel)
       schedule()
     }
-    if (o.end && subs.get(sub.channel) === sub) end(sub, o.end.error)
+    if (t.end) end(sub, t.end === "error" ? told(f) : undefined)
   }
 
   function weigh(): void {
     const [last = -Infinity, , third = -Infinity] = writes
     const writing = clock.now() - last < writeMemory && last - third < writeWindow
-    const need = needOf(subs.values(), writing, advice)
+    const need = needOf(subs.values(), writing)
     if (need !== state.need) dispatch({ type: "need", note: { need } })
   }
 
@@ -190,8 +205,19 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
     })
   }
 
+  /** The least budget of those who share counts. */
+  function tune(sub: Subscription): void {
+    const least = Math.min(...[...sub.sinks].map((s) => s.wanted))
+    if (sub.budget < Infinity && sub.budget !== least) {
+      sub.advice = undefined
+      again.add(sub.channel)
+    }
+    sub.budget = least
+    schedule()
+  }
+
   function forget(sub: Subscription): void {
-    subs.delete(sub.channel)
+    if (subs.get(sub.channel) === sub) subs.delete(sub.channel)
     schedule()
     for (const meet of [...sub.joiners]) meet()
   }
@@ -208,19 +234,13 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   }
 
   function enter(sink: Sink): void {
-    const { at, channel, wanted } = sink
+    const { at, channel } = sink
     if (state.name === "closed") return sink.end()
     let sub = subs.get(channel)
     const attach = (): void => {
       sub!.sinks.add(sink)
       if (sub!.inForce !== undefined) sink.inForce(sub!.inForce)
-      if (wanted < sub!.budget) {
-        // The least budget counts.
-        sub!.budget = wanted
-        sub!.advice = undefined
-        if (sub!.sinks.size > 1) again.add(channel)
-      }
-      schedule()
+      tune(sub!)
     }
     if (!sub) {
       subs.set(channel, (sub = subscription(channel, at)))
@@ -237,6 +257,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
     const stop = (): void => {
       control.abort()
       joiners.delete(meet)
+      joining.delete(sink)
     }
     const meet = (): void => {
       const there = subs.get(channel) === sub
@@ -253,7 +274,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   const on = (target: EventTarget | undefined, type: string, f: () => void): void =>
     target?.addEventListener?.(type, f, { signal: alive.signal })
   for (const type of ["online", "offline"] as const) {
-    on(globalThis as unknown as EventTarget, type, () => dispatch({ type, note: { online: type === "online" } }))
+    on(globalThis as unknown as EventTarget, type, () => dispatch({ type, note: { reachable: type === "online" } }))
   }
   on(globalThis.document, "visibilitychange", () => document.hidden || dispatch({ type: "wake" }))
 
@@ -267,9 +288,8 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
 
     leave(sink) {
       joining.get(sink)?.()
-      joining.delete(sink)
       const sub = subs.get(sink.channel)
-      if (sub?.sinks.delete(sink) && !sub.sinks.size) forget(sub)
+      if (sub?.sinks.delete(sink)) sub.sinks.size ? tune(sub) : forget(sub)
     },
 
     publish(item) {

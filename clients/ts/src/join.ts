@@ -5,11 +5,10 @@
 
 import { batchOf } from "./channels.js"
 import type { Subscription } from "./channels.js"
-import { sleep } from "./env.js"
+import { pause } from "./env.js"
 import type { Env } from "./env.js"
 import { asError } from "./errors.js"
 import { readPage } from "./http.js"
-import { bound, initial } from "./machine.js"
 import type { Sink } from "./types.js"
 
 /** Reads for the sink until the signal ends it, and calls meet behind each page. */
@@ -29,7 +28,7 @@ export async function join(env: Env, { channel }: Subscription, sink: Sink, meet
       if (signal.aborted) return
       const error = asError(e)
       if (error.retry === false) return sink.end(error)
-      await sleep(env.clock, (error.after ?? 0) + env.clock.random() * bound({ ...initial(), fails: ++fails }), signal)
+      await pause(env.clock, error, ++fails, signal)
     }
   }
 }

@@ -29,17 +29,15 @@ export interface Line {
   fed(bytes: number): void
   /** How long silence may last from now on, and what it means. */
   expect(ms: number, failure: Failure): void
-  opened(): void
+  made(): void
   frames(frames: Frame[]): void
-  ended(pace?: number): void
-  failed(failure: Failure, error: TwohopError): void
+  over(pace?: number): void
+  broke(failure: Failure, error: TwohopError): void
 }
 
 export interface Lane {
-  /** The channels changed; those in again must be subscribed anew at their cursors. */
+  /** The lane serves from now on, or the channels changed; those in again must be subscribed anew at their cursors. */
   sync(again: ReadonlySet<string>): void
-  /** The lane serves from now on. */
-  adopt?(): void
   /** Sends a frame, where that is possible. */
   send?(frame: object): void
   /** Bytes that a message may have. */
@@ -48,6 +46,9 @@ export interface Lane {
 }
 
 export type Open = (line: Line) => Lane
+
+/** Subscriptions as JSON has them. */
+export const list = (subs: Sub[]): object[] => subs.map(({ channel, budget, from }) => ({ channel, budget, ...from }))
 
 /** The server does not follow the channel any more after this frame. */
 export const ends = (f: Frame): boolean =>

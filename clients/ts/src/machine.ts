@@ -37,7 +37,7 @@ export interface State {
   readonly fails: number
   /** The server's pace for reconnects, in milliseconds. */
   readonly pace: number
-  readonly online: boolean
+  readonly reachable: boolean
   readonly lanes: number
 }
 
@@ -51,7 +51,7 @@ export type Failure = "lost" | "refused" | "denied"
 export type Event =
   | { type: "need"; note: { need?: Transport } }
   | { type: "force"; note: { forced?: Transport; suspects: [] } }
-  | { type: "online" | "offline"; note: { online: boolean } }
+  | { type: "online" | "offline"; note: { reachable: boolean } }
   | { type: "opened"; lane: number }
   /** lasted: the lane was of use, so that the next try is not one more in a row. */
   | { type: "ended"; lane: number; lasted: boolean; pace?: number }
@@ -85,11 +85,11 @@ export const shortBlock = 30_000
 export const maxWait = 30_000
 
 export const initial = (forced?: Transport, blocked: Blocked = {}): State => ({
-  name: "idle", lane: 0, next: 0, forced, blocked, suspects: [], fails: 0, pace: 1000, online: true, lanes: 0,
+  name: "idle", lane: 0, next: 0, forced, blocked, suspects: [], fails: 0, pace: 1000, reachable: true, lanes: 0,
 })
 
 /** The longest wait before the next try; any part of it may be taken. */
-export const bound = (s: State): number => Math.min(maxWait, s.pace * 2 ** Math.max(0, s.fails - 1))
+export const bound = ({ pace, fails }: Pick<State, "pace" | "fails">): number => Math.min(maxWait, pace * 2 ** Math.max(0, fails - 1))
 
 /** The next lower transport, of those that may not get through. */
 const lower: Partial<Record<Transport, Transport>> = { ws: "sse", sse: "long-poll" }
@@ -104,6 +104,9 @@ export function pick(s: State, now: number): Transport | undefined {
 const same: Handler<unknown> = (s) => [s, []]
 
 const drops = (s: State): Effect[] => [s.lane, s.next].filter((n) => n).map((n) => ["drop", n])
+
+/** Drops the lane that is tried beside the one that serves. */
+const beside = (s: State): Effect[] => drops({ ...s, lane: 0 })
 
 /** Leaves all lanes for a state without one. */
 const leave = (s: State, name: Name, ms?: number): Out => [
@@ -123,15 +126,15 @@ const begin: Handler<unknown> = (s, _, now) => {
 }
 
 /** Waits for the next try. To be offline is only believed for a while. */
-const wait = (s: State, ms: number): Out => leave(s, "waiting", s.online ? ms : Math.max(ms, maxWait))
+const wait = (s: State, ms: number): Out => leave(s, "waiting", s.reachable ? ms : Math.max(ms, maxWait))
 
 /** The lane serves; a timer brings a better one, once that may get through. */
 const settle = (s: State, now: number, random: number, ...effects: Effect[]): Out => {
   let ms: number | undefined
   if (s.forced && s.transport !== s.forced) ms = random * bound(s)
   else if (s.transport !== s.need) {
-    const times = Object.values(s.blocked).filter((t) => t > now)
-    if (times.length) ms = Math.min(...times) - now + random * 1000
+    const until = Math.min(...Object.values(s.blocked).filter((t) => t > now))
+    if (until < Infinity) ms = until - now + random * 1000
   }
   return [{ ...s, name: "open", next: 0, nextTransport: undefined }, [...effects, ["timer", ms]]]
 }
@@ -139,9 +142,10 @@ const settle = (s: State, now: number, random: number, ...effects: Effect[]): Ou
 /** Makes a lane beside the one that serves. */
 const attempt = (s: State, transport: Transport): Out => {
   const next = s.lanes + 1
-  const effects: Effect[] = [["timer"], ["open", next, transport]]
-  if (s.next) effects.unshift(["drop", s.next])
-  return [{ ...s, name: "trying", next, lanes: next, nextTransport: transport }, effects]
+  return [
+    { ...s, name: "trying", next, lanes: next, nextTransport: transport },
+    [...beside(s), ["timer"], ["open", next, transport]],
+  ]
 }
 
 /** The transport to use while one serves: what is best and gets through is not given up for what was said of it before. */
@@ -153,7 +157,7 @@ const choose: Handler<unknown> = (s, _, now, random) => {
   const t = better(s, now)
   if (!t) return leave(s, "idle")
   if (t === s.nextTransport) return [s, []]
-  return t === s.transport ? settle(s, now, random, ...drops({ ...s, lane: 0 })) : attempt(s, t)
+  return t === s.transport ? settle(s, now, random, ...beside(s)) : attempt(s, t)
 }
 
 /** The same while the first lane is being made. */
@@ -173,15 +177,15 @@ const handOver: Handler<{ lane: number }> = (s, e, now, random) =>
     ? settle({ ...s, lane: s.next, transport: s.nextTransport, fails: 0 }, now, random, ["drop", s.lane], ["adopt", s.next])
     : [s, []]
 
-const failure = (s: State, lasted?: boolean): State => ({ ...s, fails: lasted ? 1 : s.fails + 1 })
+const failure = (s: State, lasted?: boolean): State => ({ ...s, suspects: [], fails: lasted ? 1 : s.fails + 1 })
 
 const ended: Handler<{ lasted: boolean; pace?: number }> = (s, e, _now, random) => {
-  const t = { ...s, pace: e.pace ?? s.pace, fails: e.lasted ? 0 : s.fails + 1 }
+  const t = { ...failure(s, e.lasted), pace: e.pace ?? s.pace }
   return wait(t, random * bound(t))
 }
 
 const failed: Handler<{ lasted: boolean; failure: Failure; error: TwohopError }> = (s, e, now, random) => {
-  const t = { ...failure(s, e.lasted), suspects: [] }
+  const t = failure(s, e.lasted)
   if (e.failure === "refused" && !s.forced && lower[s.transport!]) {
     return begin({ ...t, suspects: [...s.suspects, s.transport!] }, e, now, random)
   }
@@ -242,6 +246,7 @@ export const table: Table = {
 }
 
 export function step(s: State, e: Event, now: number, random: number): Out {
-  if ("lane" in e && e.lane !== s.lane && e.lane !== s.next) return [s, []]
-  return (table[s.name][e.type] as Handler<Event>)("note" in e ? { ...s, ...e.note } : s, e, now, random)
+  const { lane, note } = e as { lane?: number; note?: Partial<State> }
+  if (lane && lane !== s.lane && lane !== s.next) return [s, []]
+  return (table[s.name][e.type] as Handler<Event>)({ ...s, ...note }, e, now, random)
 }

@@ -3,21 +3,21 @@
 
 import type { Blocked } from "./machine.js"
 
-const here = new Map<string, Blocked>()
+const here = new Map<string, string>()
 
-/** The memory, of its own for each caller. */
 export function recall(base: string): Blocked {
   try {
-    return { ...(here.get(base) ?? (JSON.parse(sessionStorage.getItem("twohop:" + base)!) as Blocked)) }
+    return (JSON.parse(here.get(base) ?? sessionStorage.getItem("twohop:" + base)!) as Blocked | null) ?? {}
   } catch {
     return {} // there is no such storage, or it is forbidden
   }
 }
 
 export function remember(base: string, blocked: Blocked): void {
-  here.set(base, blocked)
+  const text = JSON.stringify(blocked) // without what is blocked for ever, which says nothing of the network
+  here.set(base, text)
   try {
-    sessionStorage.setItem("twohop:" + base, JSON.stringify(blocked))
+    sessionStorage.setItem("twohop:" + base, text)
   } catch {
     // there is none, or it is full
   }

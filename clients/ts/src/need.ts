@@ -26,11 +26,11 @@ export const polls = (w: Wanted): boolean => (w.advice ? w.advice.transport === 
 /** Milliseconds between two polls, so that the budget is met. */
 export const interval = (w: Wanted): number => Math.max(1000, w.advice?.interval ?? w.budget - 1000)
 
-/** advice: of the server for the connection as a whole. undefined: nothing is followed. */
-export function needOf(wanted: Iterable<Wanted>, writes: boolean, advice?: Advice): Transport | undefined {
+/** undefined: nothing is followed. */
+export function needOf(wanted: Iterable<Wanted>, writes: boolean): Transport | undefined {
   let channels = 0
   let poll = true
-  let ws = writes || advice?.transport === "ws"
+  let ws = writes
   for (const w of wanted) {
     channels++
     poll &&= polls(w)

@@ -33,17 +33,15 @@ async function ask(line: Line, subs: Sub[], live: string | undefined, signal: Ab
 export function longPoll(line: Line): Lane {
   const { clock } = line.env
   let live: "long-poll" | undefined // the first request is answered at once
-  let quick = 0
   return loop(line, async (signal) => {
     const begun = clock.now()
     line.expect(patience, "lost")
     const frames = await ask(line, [...line.subs.values()], live, signal)
-    live = "long-poll"
-    line.opened()
+    line.made()
     line.frames(frames)
     // A server or cache that answers at once with nothing must not be asked without end.
-    quick = frames.length || clock.now() - begun > 1000 ? 0 : quick + 1
-    if (quick > 3) await sleep(clock, 1000, signal)
+    if (live && !frames.length) await sleep(clock, Math.max(0, begun + 1000 - clock.now()), signal)
+    live = "long-poll"
   })
 }
 
@@ -62,7 +60,7 @@ export function poll(line: Line): Lane {
         if (type === "subscribed" && !waiting) missing.delete(channel!)
         if (type === "reset" || (type === "data" && !upToDate)) due.delete(channel!)
       }
-      line.opened()
+      line.made()
       line.frames(frames)
     }
     const page = async (s: Sub): Promise<void> => {
@@ -78,13 +76,13 @@ export function poll(line: Line): Lane {
       }
     }
 
-    const subs = [...line.subs.values()].filter(({ channel }) => !(due.get(channel)! > begun))
+    const subs = [...line.subs.values()].filter(({ channel }) => !(due.get(channel)! > begun && places.get(channel)))
     const single = subs.filter((s) => s.cursor.offset && !missing.has(s.channel)).slice(0, subs.length > few ? 0 : few)
     const rest = subs.filter((s) => !single.includes(s))
     line.expect(patience, "lost")
     await Promise.all([...single.map(page), rest.length && ask(line, rest, undefined, signal).then((f) => give(rest, f))])
-    const wait = Math.min(...[...line.subs.keys()].map((c) => due.get(c) ?? 0)) - clock.now()
-    line.expect(Infinity, "lost")
-    if (wait > 0) await sleep(clock, Math.min(wait, 1e9), signal)
+    const wait = Math.min(1e9, ...[...line.subs.keys()].map((c) => (due.get(c) ?? 0) - clock.now()))
+    line.expect(wait + patience, "lost")
+    if (wait > 0) await sleep(clock, wait, signal)
   })
 }

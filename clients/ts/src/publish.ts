@@ -4,22 +4,23 @@
 // meantime goes out as one batch.
 
 import { asError, lost, told, TwohopError } from "./errors.js"
-import { sleep } from "./env.js"
+import { pause, unique } from "./env.js"
 import type { Env } from "./env.js"
 import { pathOf, request } from "./http.js"
-import { bound, initial } from "./machine.js"
 import type { Lane } from "./lane.js"
 import type { Frame, Item, Published, PublishOptions } from "./types.js"
 
-/** Records and bytes that go out as one batch. */
-const mostRecords = 1000
+/** Bytes that go out as one batch. */
 const mostBytes = 1 << 19
+/** A request that is not answered within this time is made again. */
+const patience = 30_000
 
 let source = ""
 let count = 0
 
-export function itemOf(channel: string, value: unknown, { contentType, ifMatch, close, timeout, idempotencyKey }: PublishOptions): Item {
-  const item: Item = { channel, contentType, ifMatch, close, timeout, idempotencyKey }
+export function itemOf(channel: string, value: unknown, o: PublishOptions): Item {
+  const item: Item & PublishOptions = { ...o, signal: undefined, channel }
+  const { contentType } = o
   if (value instanceof Uint8Array) item.bytes = value
   else if (typeof value === "string" && contentType && !/json/.test(contentType)) item.text = value
   else if (value !== undefined) item.records = Array.isArray(value) ? value : [value]
@@ -55,19 +56,14 @@ async function post(env: Env, i: Item): Promise<Published> {
   if (i.ifMatch) headers["If-Match"] = i.ifMatch
   if (i.close) headers["Stream-Closed"] = "true"
   const body = (i.bytes as BodyInit) ?? i.text ?? JSON.stringify(i.records)
-  const control = new AbortController()
-  const limit = env.clock.set(() => control.abort(), 30_000)
-  try {
-    const h = (await request(env, pathOf(i.channel), { method: "POST", headers, body, signal: control.signal })).headers
-    const get = (name: string): string | undefined => h.get("Stream-" + name) ?? undefined
-    return {
-      offset: get("Next-Offset")!,
-      durability: get("Durability"),
-      readers: Number(get("Readers")),
-      duplicate: !!get("Duplicate"),
-    }
-  } finally {
-    env.clock.clear(limit)
+  const signal = AbortSignal.timeout(patience)
+  const h = (await request(env, pathOf(i.channel), { method: "POST", headers, body, signal })).headers
+  const get = (name: string): string | undefined => h.get("Stream-" + name) ?? undefined
+  return {
+    offset: get("Next-Offset")!,
+    durability: get("Durability"),
+    readers: Number(get("Readers")),
+    duplicate: !!get("Duplicate"),
   }
 }
 
@@ -104,7 +100,7 @@ export function publisher(env: Env, lane: () => Lane | undefined): Outbox {
       const result = await send(w).catch(asError)
       if (result === moved) continue
       if (result instanceof TwohopError && result.retry && clock.now() < w.until) {
-        await sleep(clock, (result.after ?? 0) + clock.random() * bound({ ...initial(), fails: ++fails }), nap.signal)
+        await pause(clock, result, ++fails, nap.signal)
         continue
       }
       fails = 0
@@ -133,14 +129,14 @@ export function publisher(env: Env, lane: () => Lane | undefined): Outbox {
         const last = queue?.at(-1)
         if (
           last && !last.tried && plain(last.item) && plain(item) && !item.idempotencyKey && last.item.contentType === item.contentType &&
-          last.bytes + bytes < mostBytes && last.item.records!.length < mostRecords
+          last.bytes + bytes < mostBytes
         ) {
           last.item.records = last.item.records!.concat(item.records)
           last.bytes += bytes
           last.settle.push(settle)
           return
         }
-        source ||= crypto.getRandomValues(new Uint32Array(4)).join("")
+        source ||= unique()
         const idempotencyKey = item.idempotencyKey ?? source + "-" + ++count
         const w = { item: { ...item, idempotencyKey }, bytes, until: clock.now() + (item.timeout ?? 60_000), settle: [settle] }
         if (queue) queue.push(w)
@@ -159,7 +155,6 @@ export function publisher(env: Env, lane: () => Lane | undefined): Outbox {
       for (const id of sent.keys()) answer(id, moved)
     },
     close(error) {
-      for (const id of sent.keys()) answer(id, error)
       for (const queue of queues.values()) for (const w of queue.splice(0)) for (const s of w.settle) s(error)
       pump()
     },

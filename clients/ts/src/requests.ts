@@ -4,6 +4,7 @@
 import type { Env } from "./env.js"
 import { asError } from "./errors.js"
 import { request, where } from "./http.js"
+import { list } from "./lane.js"
 import type { Lane, Line, Sub } from "./lane.js"
 
 /** Longer addresses go by POST. */
@@ -19,7 +20,7 @@ export function subscribe(env: Env, subs: Sub[], live: string | undefined, signa
   }
   const path = "v1/subscribe"
   if (String(q).length < longest) return request(env, path + "?" + q, { signal, cache: "no-store" })
-  const body = JSON.stringify({ live, channels: subs.map(({ channel, budget, from }) => ({ channel, budget, ...from })) })
+  const body = JSON.stringify({ live, channels: list(subs) })
   return request(env, path, { signal, method: "POST", headers: { "Content-Type": "application/json" }, body })
 }
 
@@ -42,7 +43,7 @@ export function loop(line: Line, once: (signal: AbortSignal) => Promise<void>): 
         const error = asError(e)
         const { status } = error
         const again = error.retry !== false || (status === 401 && typeof env.token === "function")
-        line.failed(again ? "lost" : /40[456]|426|501/.test(String(status)) ? "refused" : "denied", error)
+        line.broke(again ? "lost" : /40[456]|426|501/.test(String(status)) ? "refused" : "denied", error)
       }
     }
   }

@@ -3,16 +3,19 @@
 // holds a lock, by which the worker notices that it is gone.
 
 import type { Share } from "./client.js"
+import { unique } from "./env.js"
 import { TwohopError } from "./errors.js"
 import { tokenOf } from "./http.js"
-import type { Hub, Item, Published, Sink, Start, Status, Transport } from "./types.js"
+import { closedError } from "./hub.js"
+import type { ConnectOptions, Hub, Item, Published, Sink, Start, Status, Transport } from "./types.js"
 
 /** An error as it passes between page and worker. */
 export type Fault = Partial<TwohopError> | undefined
 
 /** What a page asks of the worker. */
 export interface WorkerSide {
-  hello(url: string, token: string | undefined, asks: boolean, transport: Transport | undefined, lock: string): void
+  /** token: true if the page can be asked for one. */
+  hello(url: string, token: string | true | undefined, transport: ConnectOptions["transport"], lock: string): void
   enter(id: number, channel: string, at: Start, wanted: number): void
   leave(id: number): void
   publish(id: number, item: Item): void
@@ -45,10 +48,10 @@ export const share: Share = (o, changed) => {
   const locks = globalThis.navigator?.locks
   if (!globalThis.SharedWorker || !locks || o.fetch || o.WebSocket) return
   return new Promise((resolve) => {
-    const asks = typeof token === "function"
+    const key = typeof token === "function" || token
     const script = o.shared === true ? import.meta.url : (o.shared as string)
     // Throws for a script of another origin.
-    const worker = new SharedWorker(script, { type: "module", name: ["twohop", url, asks || token].join(" ") })
+    const worker = new SharedWorker(script, { type: "module", name: `twohop ${url} ${key}` })
     worker.onerror = () => resolve(undefined)
     const sinks = new Map<number, Sink>()
     const ids = new Map<Sink, number>()
@@ -73,9 +76,9 @@ export const share: Share = (o, changed) => {
       token: async () => call("token", await tokenOf(o).catch(() => undefined)),
     })
 
-    const lock = "twohop " + crypto.getRandomValues(new Uint32Array(4)).join("")
+    const lock = "twohop " + unique()
     void locks.request(lock, () => {
-      call("hello", url, asks ? undefined : token, asks, o.transport === "auto" ? undefined : o.transport, lock)
+      call("hello", url, key, o.transport, lock)
       return new Promise<void>((done) => (release = done))
     })
 
@@ -101,7 +104,7 @@ export const share: Share = (o, changed) => {
       force: (transport) => call("force", transport),
       close() {
         release()
-        for (const settle of publishes.values()) settle(undefined, { code: "closed", message: "the client is closed" })
+        for (const settle of publishes.values()) settle(undefined, closedError())
         status = { ...status, state: "closed" }
         changed()
       },

@@ -38,15 +38,13 @@ export const sse: Open = (line) =>
     const reader = answer.body!.getReader()
     const decoder = new TextDecoder()
     const events = parser()
-    let first = true
     for (;;) {
       const { done, value } = await reader.read()
       if (signal.aborted) return
-      if (done) return line.ended(events.pace)
+      if (done) return line.over(events.pace)
       line.fed(value.length)
-      if (first) line.expect(2.5 * heartbeat, "lost")
-      first = false
-      line.opened()
+      line.expect(2.5 * heartbeat, "lost")
+      line.made()
       line.frames(events.feed(decoder.decode(value, { stream: true })))
       if (signal.aborted) return
     }

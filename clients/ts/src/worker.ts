@@ -31,9 +31,9 @@ export function serveTabs(transports: Transports): void {
   ;(globalThis as { onconnect?: (e: MessageEvent) => void }).onconnect = ({ ports: [port] }) => {
     const sinks = new Map<number, Sink>()
     const page = ends<WorkerSide, PageSide>(port!, {
-      hello(url, token, asks, transport, lock) {
-        pages.set(page, asks)
-        hub ??= connection(environment({ url, token: asks ? ask : token, transport }), transports, () => {
+      hello(url, token, transport, lock) {
+        pages.set(page, token === true)
+        hub ??= connection(environment({ url, token: token === true ? ask : token, transport }), transports, () => {
           for (const p of pages.keys()) show(p)
         })
         show(page)

@@ -77,7 +77,7 @@ test("a silent event stream is taken for buffered, remembered, and tried again b
     await clock.pass(20_000)
     if (i < 14) {
       waiting.answer(204)
-      await settle()
+      await clock.pass(0)
       waiting = server.next()
     }
   }
@@ -357,6 +357,24 @@ test("a slow iterator is not fed beyond its measure, and loses nothing", async (
   client.close()
   assert.equal(server.waiting, 0)
   await clock.pass(0)
+})
+
+test("a closed channel leaves nothing behind, over any transport", async () => {
+  for (const transport of ["sse", "long-poll", "poll"] as const) {
+    const { clock, server, client } = world({ transport })
+    const f = client.follow("a", { offset: offset(1), onBatch: () => {} })
+    await settle()
+    const r = server.next()
+    const frame = data("a", 1, 2, { closed: true })
+    if (transport === "sse") r.stream().write(event(subscribed("a", 1), frame))
+    else if (transport === "long-poll") r.answer(200, JSON.stringify([frame]))
+    else r.answer(200, "[2]", { "Content-Type": "application/json", "Stream-Next-Offset": offset(2), "Stream-Closed": "true" })
+    await f.done
+    await clock.pass(0)
+    assert.equal(client.status.state, "idle", transport)
+    assert.deepEqual(clock.waits, [], transport)
+    client.close()
+  }
 })
 
 test("an error of a callback ends its follower only", async () => {

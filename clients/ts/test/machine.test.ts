@@ -11,7 +11,7 @@ const needs: (Transport | undefined)[] = ["ws", "sse", "poll", undefined]
 /** Every event that can come in a state; those of a lane for the one that serves, the one beside it, and an old one. */
 function events(s: State): Event[] {
   const all: Event[] = [{ type: "timer" }, { type: "close" }, { type: "wake" }]
-  for (const online of [true, false]) all.push({ type: online ? "online" : "offline", note: { online } })
+  for (const online of [true, false]) all.push({ type: online ? "online" : "offline", note: { reachable: online } })
   for (const need of needs) all.push({ type: "need", note: { need } })
   for (const forced of [undefined, "ws", "long-poll"] as const) all.push({ type: "force", note: { forced, suspects: [] } })
   for (const lane of new Set([s.lane, s.next, 9999].filter((n) => n))) {
@@ -35,7 +35,7 @@ const freeze = (s: State): State => {
 const key = (s: State, now: number): string =>
   JSON.stringify({
     ...s, lane: s.lane > 0, next: s.next > 0, lanes: 0, pace: 0, fails: Math.min(s.fails, 1), suspects: [...s.suspects].sort(),
-    blocked: Object.entries(s.blocked).map(([t, until]) => [t, until > now]),
+    blocked: Object.entries(s.blocked).map(([t, until]) => [t, until > now, until < Infinity]),
   })
 
 test("every state and event that can come together keeps the invariants", () => {
@@ -171,8 +171,8 @@ test("each cell leads where the table of the test says", () => {
       failed: { type: "failed", lane: s.lane, lasted: true, failure: "lost", error: error(true) },
       drain: { type: "drain", lane: s.lane, delay: 100 },
       timer: { type: "timer" },
-      online: { type: "online", note: { online: true } },
-      offline: { type: "offline", note: { online: false } },
+      online: { type: "online", note: { reachable: true } },
+      offline: { type: "offline", note: { reachable: false } },
       wake: { type: "wake" },
       close: { type: "close" },
     }
