@@ -258,6 +258,7 @@ func (k *socket) closed() (code int, reason string) {
 		if rest, err := io.ReadAll(k.r); len(rest) > 0 {
 			k.t.Errorf("%d bytes after the close frame, %v", len(rest), err)
 		}
+		_ = k.c.Close() // as clients do then
 		return code, reason
 	}
 }
