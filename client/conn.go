@@ -50,6 +50,7 @@ type Conn struct {
 
 	mu        sync.Mutex // never held across a wait or a call out
 	channels  map[string]*Following
+	follows   uint64              // that there were
 	dirty     map[string]struct{} // channels to look at
 	ready     list.List           // *Following with something to hand out
 	transport Transport           // that is asked for
@@ -109,9 +110,10 @@ func (c *Conn) Follow(channel string, o ChannelOptions) (*Following, error) {
 			Message: "the channel is followed here already", Hint: "close that Following first, or use another Conn"}
 	}
 	f := &Following{
-		c: c, channel: channel, opts: o, wake: make(chan struct{}, 1),
+		c: c, channel: channel, opts: o, age: c.follows, wake: make(chan struct{}, 1),
 		from: o.From, advice: budgetAdvice(o.Budget), backoff: c.c.backoff(),
 	}
+	c.follows++
 	c.channels[channel] = f
 	c.changed(channel)
 	c.advised()

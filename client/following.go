@@ -35,6 +35,7 @@ type Following struct {
 	c       *Conn
 	channel string
 	opts    ChannelOptions
+	age     uint64        // how many were followed before
 	wake    chan struct{} // to who ranges over it: look; holds at most one
 
 	// Guarded by c.mu.
@@ -190,6 +191,22 @@ func notify(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// stands is the offset after all that came, "" where none is known.
+func (f *Following) stands() string {
+	if f.named() {
+		return f.from.value
+	}
+	return f.offset
+}
+
+// moved notes where the channel is followed from.
+func (f *Following) moved(offset string, upToDate bool) {
+	if offset < f.stands() {
+		return // back goes only a reset, which says so itself
+	}
+	f.take(nil, offset, upToDate, false)
 }
 
 // take queues what a frame brought; offset is the one after it.

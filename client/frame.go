@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"twohop"
@@ -10,10 +11,10 @@ import (
 
 // frame is a frame of the server (PROTOCOL.md, 7), of any type.
 type frame struct {
-	Type    string `json:"type"`
-	ID      uint64 `json:"id"` // this client's begin at 1
-	Channel string `json:"channel"`
-	Offset  string `json:"offset"`
+	Type    string  `json:"type"`
+	ID      frameID `json:"id"`
+	Channel string  `json:"channel"`
+	Offset  string  `json:"offset"`
 
 	// subscribed, data
 	Budget      int64             `json:"budget"`
@@ -44,6 +45,17 @@ type frame struct {
 	Code    twohop.Code `json:"code"`
 	Message string      `json:"message"`
 	Hint    string      `json:"hint"`
+}
+
+// frameID is an id of this client's, which are numbers from 1 on; 0 is none, or
+// one that is not.
+type frameID uint64
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (id *frameID) UnmarshalJSON(b []byte) error {
+	n, _ := strconv.ParseUint(string(b), 10, 64) // 0 where it is no number
+	*id = frameID(n)
+	return nil
 }
 
 // The types of frames.
@@ -199,9 +211,9 @@ func (f *Following) request() channelRequest {
 
 // clientFrame is a frame of the client's.
 type clientFrame struct {
-	Type     string `json:"type"`
-	ID       uint64 `json:"id,omitempty"`
-	Channels any    `json:"channels,omitempty"`
+	Type     string  `json:"type"`
+	ID       frameID `json:"id,omitempty"`
+	Channels any     `json:"channels,omitempty"`
 	*publishItem
 }
 

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"cmp"
 	"maps"
+	"math/rand/v2"
 	"slices"
 
 	"twohop"
@@ -24,7 +26,8 @@ const (
 //
 // Frames count only while it is on, for the Following that asked, and until the
 // first one that was not taken: from then on they would leave a gap, and only
-// asking again, from the offset, closes it.
+// asking again, from the offset, closes it. A reset may also come between the
+// question and its answer.
 type link struct {
 	state linkState
 	f     *Following
@@ -74,8 +77,8 @@ func (ls links) take(fr *frame) (progress bool, err error) {
 	if l.state == linkOn && !l.takes() {
 		l.gap = true
 	}
-	if l.state == linkAsked && (fr.Type == frameData || fr.Type == frameReset) {
-		return false, malformed("a frame %q of a channel before it was followed", fr.Type)
+	if l.state == linkAsked && fr.Type == frameData {
+		return false, malformed("records of a channel before it was followed")
 	}
 	switch fr.Type {
 	case frameSubscribed:
@@ -123,12 +126,15 @@ func (ls links) subscribed(l *link, fr *frame) error {
 	}
 	f.budget = milliseconds(fr.Budget)
 	if fr.Waiting {
+		if f.offset == "" {
+			f.from = At(fr.Offset) // of what comes, all is wanted
+		}
 		f.absent(notThereYet(f.channel), 0)
 		return nil
 	}
 	f.json = twohop.IsJSON(fr.ContentType)
 	if fr.UpToDate || !f.named() { // else a reset may follow: who named the place hears of what is there
-		f.take(nil, fr.Offset, fr.UpToDate, false)
+		f.moved(fr.Offset, fr.UpToDate)
 	}
 	return nil
 }
@@ -142,13 +148,19 @@ func notThereYet(channel string) *failure {
 }
 
 func (ls links) data(l *link, fr *frame) {
-	records, isJSON := fr.records()
-	if l.takes() {
-		if len(records) > 0 {
-			l.f.json = isJSON
+	if f := l.f; l.takes() {
+		records, isJSON := fr.records()
+		stands := f.stands()
+		if fr.Offset <= stands { // what is at or before the offset was delivered
+			records = nil
 		}
-		l.f.c.counted(len(records))
-		l.f.take(records, fr.Offset, fr.UpToDate || fr.Closed, fr.Closed)
+		if len(records) > 0 {
+			f.json = isJSON
+			f.c.counted(len(records))
+		}
+		if fr.Offset >= stands {
+			f.take(records, fr.Offset, fr.UpToDate || fr.Closed, fr.Closed)
+		}
 	}
 	if fr.Closed && l.state == linkOn {
 		l.off()
@@ -156,17 +168,28 @@ func (ls links) data(l *link, fr *frame) {
 }
 
 func (ls links) reset(l *link, fr *frame) {
+	f := l.f
+	asked := l.state == linkAsked && f.wanted() && f.c.channels[f.channel] == f
 	deleted := fr.Reason == twohop.ResetDeleted
-	if l.takes() {
-		offset := fr.Offset
-		if deleted {
-			offset = "" // see Following.absent
-		}
-		l.f.reset(fr.reset(), offset)
+	switch {
+	case !asked && !l.takes():
+	case deleted:
+		f.reset(fr.reset(), "")                                          // see Following.absent
+		f.absent(wasDeleted(f.channel), absentWait/2+rand.N(absentWait)) //nolint:gosec // jitter, not a secret
+	default:
+		f.reset(fr.reset(), fr.Offset)
 	}
 	if deleted && l.state == linkOn {
 		l.off()
 	}
+}
+
+// wasDeleted is the failure of a channel that was deleted while it was followed.
+func wasDeleted(channel string) *failure {
+	return &failure{retry: true, err: &twohop.Error{
+		Code: twohop.CodeNotFound, Channel: channel,
+		Message: "the channel was deleted", Hint: "follow it again when it is there again, or wait for it",
+	}}
 }
 
 // refused handles an error about a channel.
@@ -204,7 +227,13 @@ func (ls links) reconcile(channels map[string]*Following, changed map[string]str
 			delete(ls, name)
 		}
 	}
+	sortByAge(ask)
 	return ask, leave
+}
+
+// sortByAge puts what was followed first first.
+func sortByAge(fs []*Following) {
+	slices.SortFunc(fs, func(a, b *Following) int { return cmp.Compare(a.age, b.age) })
 }
 
 // whole reports whether the connection carries all that is wanted of the

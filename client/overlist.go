@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -76,12 +75,17 @@ func (s *listSession) list() (body listBody, ok bool) {
 	}
 	s.c.locked(func() {
 		clear(s.c.dirty)
-		var names []string
-		for _, name := range slices.Sorted(maps.Keys(s.c.channels)) {
-			if f := s.c.channels[name]; f.wanted() {
-				names = append(names, name)
-				body.Channels = append(body.Channels, f.request())
+		var all []*Following
+		for _, f := range s.c.channels {
+			if f.wanted() {
+				all = append(all, f)
 			}
+		}
+		sortByAge(all)
+		var names []string
+		for _, f := range all {
+			names = append(names, f.channel)
+			body.Channels = append(body.Channels, f.request())
 		}
 		if s.resume != "" && slices.Equal(names, s.names) && s.unbroken() {
 			body.Resume = s.resume

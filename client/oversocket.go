@@ -16,9 +16,9 @@ type socketSession struct {
 
 	// Guarded by c.mu.
 	links    links
-	lastID   uint64
-	asked    map[uint64]*question
-	pending  map[uint64]*publishing
+	lastID   frameID
+	asked    map[frameID]*question
+	pending  map[frameID]*publishing
 	out      []*clientFrame // publishes to write
 	pong     bool           // one is due
 	leaving  bool           // it ends when nothing is pending
@@ -57,7 +57,7 @@ func (c *Conn) overSocket(ctx context.Context, cancel context.CancelCauseFunc) e
 	}
 	s := &socketSession{
 		c: c, s: sock, ctx: ctx, cancel: cancel, links: links{},
-		asked: map[uint64]*question{}, pending: map[uint64]*publishing{},
+		asked: map[frameID]*question{}, pending: map[frameID]*publishing{},
 		interval: silence(c.c.opts.Silence, sock.welcome.Heartbeat),
 	}
 	var writer sync.WaitGroup
@@ -163,7 +163,7 @@ func (s *socketSession) refused(f *frame) error {
 }
 
 // answered counts the answers to a subscribe frame.
-func (s *socketSession) answered(id uint64) {
+func (s *socketSession) answered(id frameID) {
 	if q := s.asked[id]; q != nil {
 		if q.left--; q.left == 0 {
 			delete(s.asked, id)
@@ -172,7 +172,7 @@ func (s *socketSession) answered(id uint64) {
 }
 
 // answer ends a publish.
-func (s *socketSession) answer(id uint64, p *publishing, ack Ack, err error) {
+func (s *socketSession) answer(id frameID, p *publishing, ack Ack, err error) {
 	p.ack, p.err = ack, err
 	delete(s.pending, id)
 	close(p.done)
@@ -237,7 +237,8 @@ func (s *socketSession) due() []*clientFrame {
 		for _, name := range leave {
 			s.links[name].state = linkLeaving
 		}
-		frames = append(frames, &clientFrame{Type: frameUnsubscribe, Channels: leave})
+		s.lastID++
+		frames = append(frames, &clientFrame{Type: frameUnsubscribe, ID: s.lastID, Channels: leave})
 	}
 	for len(ask) > 0 {
 		var requests []channelRequest
