@@ -47,6 +47,7 @@ var status = map[twohop.Code]int{
 	twohop.CodeGone:               http.StatusGone,
 	twohop.CodeReset:              http.StatusGone,
 	twohop.CodeTailMoved:          http.StatusPreconditionFailed,
+	wire.CodeTooManyChannels:      http.StatusRequestEntityTooLarge,
 	twohop.CodeTooLarge:           http.StatusRequestEntityTooLarge,
 	twohop.CodeHeaderTooLarge:     http.StatusRequestHeaderFieldsTooLarge,
 	twohop.CodeUnsupported:        http.StatusNotImplemented,

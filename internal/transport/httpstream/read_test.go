@@ -305,7 +305,7 @@ func TestPageHeaders(t *testing.T) {
 		}
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "cross-origin", "Stream-Start-Offset": o[0], "Content-Length": "2",
-			"Stream-Extensions": "sse-id, sse-encoding, tail-records, since, records-lines, idempotency-key, if-match, reset, budget, advice, publish, readers, durability",
+			"Stream-Extensions": "sse-id, sse-encoding, tail-records, since, records-lines, idempotency-key, if-match, reset, budget, advice, publish, readers, durability, ws, subscribe",
 		} {
 			if got := live.get(name); got != want {
 				t.Errorf("%s: %q, want %q", name, got, want)

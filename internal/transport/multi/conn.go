@@ -25,6 +25,9 @@ type port interface {
 	Pause(on bool)
 	// SetDue has the connection told once d has gone by; 0 is never.
 	SetDue(d time.Duration)
+	// CloseWrite tells the peer, after what is queued, that nothing more comes.
+	// If it is blocked that has to be done again when there is room.
+	CloseWrite()
 	// Close closes the connection, after what is queued.
 	Close()
 }
@@ -146,6 +149,16 @@ func (k *conn) serve() {
 	}
 	if !k.closed {
 		k.end.flush()
+	}
+}
+
+// hasten makes due what waits for a budget: the connection ends before it is
+// spent.
+func (k *conn) hasten() {
+	for _, c := range k.cursors {
+		if c.state == following && c.g.beat != nil && c.g.due.Load() {
+			c.push()
+		}
 	}
 }
 

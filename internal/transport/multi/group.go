@@ -66,6 +66,10 @@ func (g *group) schedule() {
 
 // Turn implements task.
 func (g *group) Turn() bool {
+	if len(g.cursors) == 0 { // it ended, or will when it has moved
+		g.due.Store(false)
+		return false
+	}
 	if g.news.Swap(false) {
 		g.left = len(g.cursors)
 		if g.ch.Stale() {

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"time"
 
 	"twohop"
 	"twohop/internal/park"
@@ -33,7 +32,8 @@ func (h *Handler) Take(c *park.Conn, r *wire.Request, body, rest []byte, fields 
 	if n == nil {
 		return false
 	}
-	t := &track{h: h, n: n, c: c, fields: fields, host: host, budget: budgetOf(q), in: append([]byte(nil), rest...), close: r.Close}
+	terms := termsOf(q)
+	t := &track{h: h, n: n, c: c, host: host, lines: fields + terms.lines(), in: append([]byte(nil), rest...), close: r.Close}
 	c.State = t
 	c.SetDue(0)
 	t.s = n.newStream(parked{c}, t, q)
@@ -122,7 +122,7 @@ func (s *socket) Readable(c *park.Conn) {
 	switch {
 	case !ok:
 		c.Close()
-	case len(b) > 0 && !s.closed:
+	case len(b) > 0:
 		s.came(b)
 	}
 }
@@ -142,24 +142,34 @@ type track struct {
 	n      *node
 	s      *stream
 	c      *park.Conn
-	fields string
+	lines  string // of the header, that every answer has
 	host   func(rest []byte)
 	in     []byte // came meanwhile: the next requests
-	budget time.Duration
-	close  bool // after the answer
-	ending bool // closes when all is sent
+	close  bool   // after the answer
+	paused bool   // is not read from
+	ending bool   // closes when all is sent
 }
 
-const maxWaiting = 1 << 20 // bytes of requests that wait for their turn
+const maxWaiting = 64 << 10 // bytes of requests that wait for their turn; more wait with the kernel
 
 // Readable implements the loop's handler.
 func (t *track) Readable(c *park.Conn) {
-	b, ok := c.Read()
-	if !ok || len(t.in)+len(b) > maxWaiting {
-		c.Close()
+	if len(t.in) >= maxWaiting {
+		if t.paused { // it broke
+			c.Close()
+			return
+		}
+		t.paused = true
+		c.Pause(true)
 		return
 	}
-	t.in = append(t.in, b...)
+	b, ok := c.Read()
+	switch {
+	case !ok:
+		c.Close()
+	case !t.close: // else nothing is served after the answer
+		t.in = append(t.in, b...)
+	}
 }
 
 // Writable implements the loop's handler.
@@ -187,19 +197,10 @@ func (t *track) Closed(*park.Conn) { t.s.gone() }
 func (t *track) begin() {
 	b := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n" +
 		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n")
-	b = append(t.budgeted(b), "\r\n"...)
+	b = append(append(b, t.lines...), "\r\n"...)
 	t.close = true
 	t.h.opts.Answered(false, http.StatusOK, 0)
 	t.c.Queue(wire.AppendChunk(b, func(dst []byte) []byte { return wire.SSEOpen(dst, t.h.opts.Retry) }))
-}
-
-// budgeted appends the header lines of all answers, and the budget in force.
-func (t *track) budgeted(b []byte) []byte {
-	b = append(b, t.fields...)
-	if t.budget > 0 {
-		b = append(append(append(b, "Stream-Budget: "...), t.budget.String()...), "\r\n"...)
-	}
-	return b
 }
 
 // event implements carrier.
@@ -245,7 +246,7 @@ func (t *track) answer(status int, token []byte, size int, pieces [][]byte) {
 	b := append(make([]byte, 0, 1024+len(token)), "HTTP/1.1 "...)
 	b = append(append(strconv.AppendInt(b, int64(status), 10), ' '), http.StatusText(status)...)
 	b = append(append(append(b, "\r\nCache-Control: no-store\r\nStream-Resume: "...), token...), "\r\n"...)
-	b = t.budgeted(b)
+	b = append(b, t.lines...)
 	if status == http.StatusOK {
 		b = append(b, "Content-Type: application/json\r\nContent-Length: "...)
 		b = append(strconv.AppendInt(b, int64(size), 10), "\r\n"...)
@@ -273,6 +274,7 @@ type back struct{ t *track }
 // Turn implements task.
 func (b back) Turn() bool {
 	if t := b.t; t.c.Open() {
+		t.c.Pause(false)
 		t.host(t.in)
 	}
 	return false

@@ -54,6 +54,26 @@ func (n *node) leave(k *conn) {
 // scratch is room for a frame that is copied before the next is made.
 func (n *node) scratch() []byte { return n.out[:0] }
 
+// trim lets go of what a large frame took.
+func (n *node) trim() {
+	n.frame.Item = wire.Item{}
+	if cap(n.frame.Subs) > frameChannels {
+		n.frame.Subs = nil
+	}
+	if cap(n.frame.Names) > frameChannels {
+		n.frame.Names = nil
+	}
+	if cap(n.out) > frameBytes {
+		n.out = nil
+	}
+}
+
+// What is kept between frames of clients.
+const (
+	frameChannels = 64
+	frameBytes    = 64 << 10
+)
+
 const turnSize = 64 // connections or cursors that a turn looks at
 
 // memo is the page that cursors next to each other share, within a turn.

@@ -31,6 +31,8 @@ func (s *socket) publish(f *wire.ClientFrame) {
 		u.id = append(u.id, f.ID...)
 	}
 	s.publishing++
+	s.publishes = true
+	s.settle()
 	s.did = n.time
 	h.stats.Publishing.Add(1)
 	h.hub.Engine().Append(context.Background(), a, func(ack twohop.Ack, err error) { //nolint:forbidigo // what was taken on is carried out

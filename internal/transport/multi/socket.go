@@ -16,6 +16,7 @@ const (
 	maxPublishing = 64              // publishes under way on one connection
 	socketIdle    = 3 * time.Minute // that nothing is followed or published
 	closeWait     = 5 * time.Second // for the client's end of a close
+	closeBytes    = 1 << 20         // that the client may still send meanwhile
 )
 
 // socket is a WebSocket.
@@ -28,9 +29,12 @@ type socket struct {
 	did        ticks // when something was followed or published
 	begun      ticks // when the message that is not complete began
 	stuck      int32 // bytes unsent when they were looked at
+	late       int32 // bytes that came after the close
 	publishing int16
 	paused     bool // is not read from
 	pinged     bool // the peer owes a sign of life
+	publishes  bool // has published
+	lone       bool // was told that SSE were enough
 }
 
 // newSocket begins a WebSocket with the answer to its handshake.
@@ -55,8 +59,10 @@ func (n *node) newSocket(p port, a *websocket.Agreement, fields string) *socket 
 
 // queue sends bytes that do not change.
 func (s *socket) queue(b []byte) {
-	s.spoke = s.node.time
-	s.port.Queue(b)
+	if len(b) > 0 {
+		s.spoke = s.node.time
+		s.port.Queue(b)
+	}
 }
 
 // own implements ending.
@@ -130,6 +136,8 @@ func (s *socket) drain() {
 	if s.closed {
 		return
 	}
+	s.hasten()
+	s.serve()
 	s.own(wire.AppendDrain(s.node.scratch(), s.node.h.delay()))
 	s.bye(websocket.CodeRestart, "the node leaves")
 }
@@ -138,12 +146,13 @@ func (s *socket) drain() {
 // once.
 func (h *Handler) delay() time.Duration { return rand.N(5*h.opts.Retry + 1) } //nolint:gosec // jitter, not a secret
 
-// bye closes the connection: it says so, and waits a little for the client to do
-// the same, so that what was said arrives.
+// bye closes the connection: it says so, and lets the client close it, so that
+// what was said arrives before the kernel learns of what was not read.
 func (s *socket) bye(code uint16, reason string) {
 	s.queue(websocket.AppendClose(nil, code, reason))
 	s.leave()
 	s.port.SetDue(closeWait)
+	s.port.CloseWrite()
 }
 
 // leave lets go of all that the connection has, but itself.
@@ -187,6 +196,11 @@ func (s *socket) resume() {
 
 // room is called when all that was queued has been sent.
 func (s *socket) room() {
+	s.stuck = 0
+	if s.closed {
+		s.port.CloseWrite()
+		return
+	}
 	s.node.time = now()
 	s.node.forget()
 	s.serve()
@@ -196,6 +210,12 @@ func (s *socket) room() {
 // came takes bytes of the client, which are overwritten afterwards.
 func (s *socket) came(b []byte) {
 	s.node.time = now()
+	if s.closed {
+		if s.late += int32(len(b)); s.late > closeBytes { //nolint:gosec // a buffer
+			s.port.Close()
+		}
+		return
+	}
 	s.heard, s.pinged = s.node.time, false
 	if len(s.in) > 0 { // can only be while it is stopped
 		s.in = append(s.in, b...)
@@ -226,6 +246,7 @@ func (s *socket) feed(b []byte) {
 		case websocket.Ping:
 			pong = websocket.AppendPong(pong[:0], m.Payload)
 		case websocket.Close:
+			s.queue(pong)
 			s.queue(websocket.AppendClose(nil, m.Code, ""))
 			s.leave()
 			s.port.Close()
@@ -236,9 +257,7 @@ func (s *socket) feed(b []byte) {
 	if s.closed {
 		return
 	}
-	if pong != nil {
-		s.queue(pong)
-	}
+	s.queue(pong)
 	if idle && !s.read.Idle() {
 		s.begun = s.node.time
 	}
@@ -257,6 +276,7 @@ func (s *socket) broke(err error) {
 func (s *socket) message(text []byte) {
 	n := s.node
 	f := &n.frame
+	defer n.trim()
 	if err := wire.ParseClientFrame(text, f); err != nil {
 		e := n.h.asError("", err)
 		s.own(wire.AppendError(n.scratch(), f.ID, e))
@@ -294,15 +314,22 @@ func (s *socket) subscribe(f *wire.ClientFrame) {
 	list := f.Subs
 	f.Subs = nil // it is not to be used again before all are answered
 	s.did = n.time
+	coming := len(list)
 	s.open(&opening{
 		list: list,
 		tell: func(c *cursor, f *wire.Follow, info *twohop.Info) {
 			s.own(appendSubscribed(n.scratch(), id, c, f, info))
+			coming--
+			s.advise(c, f, coming)
 		},
 		fail: func(f *wire.Follow, err error) {
 			s.own(wire.AppendError(n.scratch(), id, n.h.asError(f.Channel, err)))
+			coming--
 		},
-		done: s.resume,
+		done: func() {
+			s.settle()
+			s.resume()
+		},
 	})
 }
 
@@ -323,6 +350,10 @@ func tooManyChannels(n, limit int) *twohop.Error {
 
 func (s *socket) unsubscribe(f *wire.ClientFrame) {
 	n := s.node
+	if limit := n.h.opts.Channels; len(f.Names) > limit {
+		s.own(wire.AppendError(n.scratch(), f.ID, tooManyChannels(len(f.Names), limit)))
+		return
+	}
 	for _, name := range f.Names {
 		c := s.find(name)
 		if c == nil {

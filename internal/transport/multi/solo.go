@@ -16,6 +16,7 @@ type held interface {
 type solo struct {
 	write func(pieces [][]byte) error
 	pause func(on bool) // nil where nothing is read
+	shut  func()        // ends what is written, nil where it cannot be ended alone
 	abort func() error  // closes the connection, nil where somebody else does
 
 	// owned by the goroutine
@@ -147,6 +148,14 @@ func (p *solo) SetDue(d time.Duration) {
 	p.timer.Stop()
 	if d > 0 {
 		p.timer.Reset(d)
+	}
+}
+
+// CloseWrite implements port.
+func (p *solo) CloseWrite() {
+	p.Flush()
+	if !p.closed && p.shut != nil {
+		p.shut()
 	}
 }
 

@@ -38,6 +38,7 @@ type stream struct {
 	resume  wire.Resume
 	frames  [][]byte // of the event or answer that is being made
 	size    int      // of frames
+	known   int      // of frames that tell what the token's last answer told
 	owed    int      // bytes of events since the last id
 	ends    ticks    // when an SSE response has had its age, or a long poll waited
 	spoke   ticks
@@ -90,9 +91,13 @@ func (s *stream) start(q *wire.Subscribe) {
 		tell: s.tell,
 		fail: func(f *wire.Follow, err error) {
 			s.own(wire.AppendError(n.scratch(), nil, n.h.asError(f.Channel, err)))
+			s.repeated()
 			s.hold(f) // for the token
 		},
-		done: s.begin,
+		done: func() {
+			s.advise(q, termsOf(q))
+			s.begin()
+		},
 	})
 }
 
@@ -155,7 +160,21 @@ func (s *stream) take(frame []byte) {
 }
 
 // page implements ending.
-func (s *stream) page(c *cursor, v *hub.View) { s.take(payload(c.dataFrame(v, false))) }
+func (s *stream) page(c *cursor, v *hub.View) {
+	s.take(payload(c.dataFrame(v, false)))
+	if len(v.Data) == 0 { // it is closed
+		s.repeated()
+	}
+}
+
+// repeated says that the client may know the last frame: it alone does not end
+// the wait of a long poll that goes on from a token, which else would be asked
+// again and again.
+func (s *stream) repeated() {
+	if s.resumed && s.live == longPoll {
+		s.known++
+	}
+}
 
 // full implements ending.
 func (s *stream) full() bool {
@@ -185,9 +204,7 @@ func (s *stream) flush() {
 			s.node.enqueue(&s.conn)
 		}
 	case (s.last != nil || s.reading) && !s.full(): // more is at hand
-	case len(s.frames) > 0:
-		s.reply(http.StatusOK)
-	case s.live == poll:
+	case len(s.frames) > s.known, s.live == poll, len(s.frames) > 0 && (s.waited || s.alive == 0):
 		s.reply(http.StatusOK)
 	case s.waited || s.alive == 0:
 		s.reply(http.StatusNoContent)
@@ -294,12 +311,16 @@ func (s *stream) drain() {
 	switch {
 	case s.over || !s.opened: // begin looks again
 	case s.live == sse:
+		s.hasten()
+		s.serve()
+		if s.over {
+			return
+		}
 		s.own(wire.AppendDrain(s.node.scratch(), s.node.h.delay()))
 		s.event()
 		s.finish()
 	default:
-		s.waited = true
-		s.serve()
+		s.timeUp()
 	}
 }
 
@@ -318,12 +339,13 @@ func (s *stream) due() {
 		return
 	}
 	if s.live == longPoll {
-		s.waited = true
-		n.forget()
-		s.serve()
+		s.timeUp()
 		return
 	}
 	if int32(n.time-s.ends) >= 0 { //nolint:gosec // of moments near each other
+		n.forget()
+		s.hasten()
+		s.serve()
 		s.finish()
 		return
 	}
@@ -345,19 +367,17 @@ func (s *stream) due() {
 
 var heartbeat = []byte(wire.SSEHeartbeat)
 
+// timeUp ends the wait of a poll.
+func (s *stream) timeUp() {
+	s.waited = true
+	s.node.forget()
+	s.hasten()
+	s.serve()
+}
+
 // gone is called when the connection is closed.
 func (s *stream) gone() {
 	if !s.over {
 		s.conclude()
 	}
-}
-
-// budgetOf is the budget in force, if all channels have the same.
-func budgetOf(q *wire.Subscribe) time.Duration {
-	for i := range q.Subs {
-		if q.Subs[i].Budget != q.Subs[0].Budget {
-			return 0
-		}
-	}
-	return q.Subs[0].Budget
 }

@@ -81,7 +81,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.unregister(n)
-	c := &response{w: w, p: p, h: h, q: q}
+	c := &response{w: w, p: p, h: h, terms: termsOf(q)}
 	p.write = c.write
 	s := n.newStream(p, c, q)
 	s.start(q)
@@ -91,10 +91,10 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) {
 
 // response is a stream over net/http.
 type response struct {
-	w http.ResponseWriter
-	p *solo
-	h *Handler
-	q *wire.Subscribe
+	w     http.ResponseWriter
+	p     *solo
+	h     *Handler
+	terms terms
 }
 
 func (c *response) write(pieces [][]byte) error {
@@ -112,9 +112,7 @@ func (c *response) begin() {
 	hd.Set("Content-Type", "text/event-stream")
 	hd.Set("Cache-Control", "no-cache, no-transform")
 	hd.Set("X-Accel-Buffering", "no")
-	if b := budgetOf(c.q); b > 0 {
-		hd.Set("Stream-Budget", b.String())
-	}
+	c.terms.set(hd)
 	c.w.WriteHeader(http.StatusOK)
 	c.p.Queue(wire.SSEOpen(nil, c.h.opts.Retry))
 }
@@ -134,9 +132,7 @@ func (c *response) answer(status int, token []byte, size int, pieces [][]byte) {
 	hd := c.w.Header()
 	hd.Set("Cache-Control", "no-store")
 	hd.Set("Stream-Resume", string(token))
-	if b := budgetOf(c.q); b > 0 {
-		hd.Set("Stream-Budget", b.String())
-	}
+	c.terms.set(hd)
 	if status == http.StatusOK {
 		hd.Set("Content-Type", "application/json")
 		hd.Set("Content-Length", fmt.Sprint(size))

@@ -44,6 +44,9 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	l := &line{nc: nc, p: p, slow: 2 * h.opts.Heartbeat, taken: make(chan struct{}, 1)}
 	_ = nc.SetDeadline(time.Time{}) // net/http's; it fails with the connection
 	p.write, p.pause = l.write, l.pause
+	if c, ok := nc.(interface{ CloseWrite() error }); ok {
+		p.shut = func() { _ = c.CloseWrite() } // fails with the connection
+	}
 	s := n.newSocket(p, a, fields)
 	l.s = s
 	var reading sync.WaitGroup
