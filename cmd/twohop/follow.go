@@ -19,8 +19,9 @@ type followCmd struct {
 
 	serverFlag
 	From         string           `default:"start" placeholder:"WHERE" help:"Where to begin: start, now, --from=-N for the last N records, an offset, a time (RFC 3339), or an age like 5m."`
-	Transport    client.Transport `default:"auto" placeholder:"NAME" help:"auto, poll, long-poll or sse."`
-	PollInterval time.Duration    `default:"2s" placeholder:"TIME" help:"Between polls, with --transport poll."`
+	Transport    client.Transport `default:"auto" placeholder:"NAME" help:"auto, ws, sse, long-poll or poll."`
+	Budget       time.Duration    `placeholder:"TIME" help:"How late an update may be, for example 3s: the server collects within it, and auto takes what is cheapest."`
+	PollInterval time.Duration    `placeholder:"TIME" help:"Between polls. What the server advises for the budget, else 2s."`
 	Output       string           `short:"o" enum:"text,json" default:"text" placeholder:"FORM" help:"text or json. See above."`
 	Records      uint64           `short:"n" placeholder:"N" help:"End after N records."`
 	NoWait       bool             `help:"Fail if the channel does not exist, instead of waiting for it."`
@@ -47,6 +48,10 @@ it to --from, and nothing is lost or printed twice.
 
 --from -1 is the last record; start is all that is kept. In a channel that is
 not JSON -n counts lines.
+
+--transport auto takes what the server advises and the network lets through.
+Several channels then share one connection, which needs a twohop server; of
+other servers, ask for sse, long-poll or poll.
 
 --offset-file is written after the output is. A crash between the two prints a
 run again, never skips one.
@@ -92,12 +97,12 @@ type followed struct {
 	channel string
 	event   client.Event
 	err     error // the end, unless retry
-	retry   bool  // err is not the end
+	retry   bool  // err is not the end; of no channel, it is the connection's
 	done    bool  // the channel is closed
 }
 
-// fan is the followers of all channels, one goroutine each, whose events come
-// out of one Go channel. Stopping it waits for them.
+// fan is what follows the channels, over one connection for all or one for each.
+// Their events come out of one Go channel. Stopping it waits for them.
 type fan struct {
 	out  chan followed
 	stop func()
@@ -115,24 +120,54 @@ func (c *followCmd) fanIn(a *app, cl *client.Client, from client.From) *fan {
 		}
 	}
 	var running sync.WaitGroup
-	for _, channel := range c.Channels {
-		running.Go(func() {
-			o := client.FollowOptions{
-				From: from, Transport: c.Transport, PollInterval: c.PollInterval, Wait: !c.NoWait,
-				OnRetry: func(err error, _ time.Duration) { send(followed{channel: channel, err: err, retry: true}) },
-			}
-			for event, err := range cl.Follow(ctx, channel, o) {
-				if !send(followed{channel: channel, event: event, err: err}) {
-					return
-				}
-				if err != nil {
-					return
-				}
-			}
-			send(followed{channel: channel, done: true})
-		})
+	if len(c.Channels) > 1 && (c.Transport == client.Auto || c.Transport == client.WebSocket) {
+		running.Go(func() { c.together(ctx, cl, from, send) })
+	} else {
+		for _, channel := range c.Channels {
+			running.Go(func() { c.alone(ctx, cl, channel, from, send) })
+		}
 	}
 	return &fan{out: out, stop: func() { cancel(); running.Wait() }}
+}
+
+// alone follows one channel by requests of its own, which any server of Durable
+// Streams answers.
+func (c *followCmd) alone(ctx context.Context, cl *client.Client, channel string, from client.From, send func(followed) bool) {
+	o := client.FollowOptions{
+		From: from, Transport: c.Transport, Budget: c.Budget, PollInterval: c.PollInterval, Wait: !c.NoWait,
+		OnRetry: func(err error, _ time.Duration) { send(followed{channel: channel, err: err, retry: true}) },
+	}
+	for event, err := range cl.Follow(ctx, channel, o) {
+		if !send(followed{channel: channel, event: event, err: err}) || err != nil {
+			return
+		}
+	}
+	send(followed{channel: channel, done: true})
+}
+
+// together follows all channels over one connection.
+func (c *followCmd) together(ctx context.Context, cl *client.Client, from client.From, send func(followed) bool) {
+	conn := cl.Connect(ctx, client.ConnOptions{
+		Transport: c.Transport, PollInterval: c.PollInterval,
+		OnRetry: func(channel string, err error, _ time.Duration) {
+			send(followed{channel: channel, err: err, retry: true})
+		},
+	})
+	defer conn.Close()
+	for _, channel := range c.Channels {
+		if _, err := conn.Follow(channel, client.ChannelOptions{From: from, Budget: c.Budget, Wait: !c.NoWait}); err != nil {
+			send(followed{channel: channel, err: err})
+			return
+		}
+	}
+	for event, err := range conn.Events(ctx) {
+		if !send(followed{channel: event.Channel, event: event, err: err}) || err != nil {
+			return
+		}
+		if event.Closed && !send(followed{channel: event.Channel, done: true}) {
+			return
+		}
+	}
 }
 
 // print prints events until all channels have ended. It alone writes.

@@ -147,7 +147,7 @@ func oneLine(v []byte) []byte {
 type followNotices struct {
 	w     io.Writer
 	quiet bool
-	down  map[string]bool // channels whose trouble was told
+	down  map[string]bool // channels whose trouble was told; "" is the connection to all
 }
 
 // retrying tells of a failure that is not the end, once.
@@ -169,14 +169,19 @@ func (n *followNotices) event(channel string, e *client.Event) {
 		n.say(channel, "reset: "+e.Reset.String())
 		return
 	}
-	if n.down[channel] {
-		delete(n.down, channel)
-		n.say(channel, "going on")
+	for _, what := range []string{channel, ""} {
+		if n.down[what] {
+			delete(n.down, what)
+			n.say(what, "going on")
+		}
 	}
 }
 
 func (n *followNotices) say(channel, text string) {
+	if channel != "" {
+		text = channel + ": " + text
+	}
 	if !n.quiet {
-		_, _ = fmt.Fprintf(n.w, "twohop: %s: %s\n", channel, text)
+		_, _ = fmt.Fprintf(n.w, "twohop: %s\n", text)
 	}
 }

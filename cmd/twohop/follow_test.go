@@ -127,8 +127,12 @@ func TestFollowNoticesTellTroubleOnce(t *testing.T) {
 	n.event("a", &client.Event{})
 	n.event("a", &client.Event{})
 	n.retrying("a", away)
+	n.retrying("", away) // of the connection to all
+	n.retrying("", away)
+	n.event("c", &client.Event{})
 	want := "twohop: a: no answer; trying again\ntwohop: b: does not exist; waiting for it\n" +
-		"twohop: a: going on\ntwohop: a: no answer; trying again\n"
+		"twohop: a: going on\ntwohop: a: no answer; trying again\n" +
+		"twohop: no answer; trying again\ntwohop: going on\n"
 	if d := cmp.Diff(want, b.String()); d != "" {
 		t.Error(d)
 	}

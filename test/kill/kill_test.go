@@ -44,7 +44,7 @@ func TestKill(t *testing.T) {
 	defer s.kill()
 
 	followers := map[string]*program{}
-	for _, transport := range []string{"poll", "long-poll", "sse"} {
+	for _, transport := range []string{"poll", "long-poll", "sse", "ws"} {
 		followers[transport] = run(ctx, t, nil, bin, "follow", "logs/source", "--server", "http://"+s.addr,
 			"--transport", transport, "--poll-interval", "50ms")
 	}
