@@ -42,6 +42,9 @@ func (f *follower) stream() error {
 	if ct, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); ct != "text/event-stream" {
 		return f.withoutSSE(&obstructed{malformed("an SSE response of type %q", ct)})
 	}
+	if beat, err := time.ParseDuration(resp.Header.Get("Stream-Heartbeat")); err == nil {
+		dog.silence = max(dog.silence, 3*beat)
+	}
 	if f.advised(headerAdvice(resp.Header)) {
 		return nil
 	}

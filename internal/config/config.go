@@ -25,7 +25,7 @@ type Config struct {
 
 	PageBytes         int64         `yaml:"page_bytes" default:"256KiB" unit:"bytes" min:"1" max:"64MiB" doc:"Records that one read returns at most. A single larger record is returned whole."`
 	TailBufferBytes   int64         `yaml:"tail_buffer_bytes" default:"1MiB" unit:"bytes" min:"1KiB" max:"1GiB" doc:"Newest records of a channel that is being read that are kept in memory. Readers further behind read from the engine."`
-	LongPoll          time.Duration `yaml:"long_poll" default:"20s" min:"100ms" max:"10m" doc:"How long a long poll waits for records before it answers that there are none. Keep it below the idle timeouts on the way."`
+	LongPoll          time.Duration `yaml:"long_poll" default:"25s" min:"100ms" max:"10m" doc:"How long a long poll waits for records before it answers that there are none. Keep it below the idle timeouts on the way."`
 	IdempotencyWindow time.Duration `yaml:"idempotency_window" default:"5m" min:"1s" max:"7d" doc:"How long an Idempotency-Key is remembered on its channel."`
 	Drain             time.Duration `yaml:"drain" default:"10s" min:"0s" max:"1h" doc:"How long requests that are under way may take to end after SIGTERM or SIGINT. A second signal ends at once."`
 
@@ -43,7 +43,7 @@ type Config struct {
 
 // SSE sets the pace of Server-Sent Events.
 type SSE struct {
-	Heartbeat time.Duration `yaml:"heartbeat" default:"15s" min:"100ms" max:"10m" doc:"Pause after which a response with nothing to say says a comment, so that nothing on the way takes it for dead."`
+	Heartbeat time.Duration `yaml:"heartbeat" default:"15s" min:"100ms" max:"10m" doc:"Pause after which a response with nothing to say says a comment, so that nothing on the way takes it for dead; also the pings of WebSockets. Three times that on plain connections that show no proxy."`
 	MaxAge    time.Duration `yaml:"max_age" default:"5m" min:"1s" max:"7d" doc:"Age at which a response ends cleanly, give or take a fifth, so that readers spread over servers again."`
 	Retry     time.Duration `yaml:"retry" default:"1s" min:"0s" max:"1h" doc:"Pause that browsers are told to make before they reconnect."`
 }

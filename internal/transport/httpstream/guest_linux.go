@@ -34,8 +34,10 @@ func (r *reader) invite(b []byte, head, size int) {
 		return
 	}
 	r.in = nil
-	fields := string(p.common(nil)) + a.cors
-	if !g.Take(r.c, &p.req, b[head:size], b[size:], fields, r.host) {
+	if second := p.today(); p.fieldsOf != second {
+		p.fieldsOf, p.allFields = second, string(p.common(nil))
+	}
+	if !g.Take(r.c, &p.req, b[head:size], b[size:], p.allFields+a.cors, r.host) {
 		r.handOver(b)
 	}
 }

@@ -111,7 +111,7 @@ func (h *Handler) Drain() { h.drainOnce.Do(func() { close(h.draining) }) }
 const extensions = "sse-id, sse-encoding, tail-records, since, records-lines, idempotency-key, if-match, reset, budget, advice, publish, readers, durability, ws, subscribe"
 
 const exposed = "Stream-Next-Offset, Stream-Start-Offset, Stream-Up-To-Date, Stream-Closed, Stream-Cursor, Stream-TTL, Stream-Expires-At, " +
-	"Stream-SSE-Data-Encoding, Stream-Budget, Stream-Advice, Stream-Extensions, Stream-Durability, Stream-Readers, Stream-Duplicate, Stream-Reset, " +
+	"Stream-SSE-Data-Encoding, Stream-Budget, Stream-Advice, Stream-Heartbeat, Stream-Extensions, Stream-Durability, Stream-Readers, Stream-Duplicate, Stream-Reset, " +
 	"Producer-Epoch, Producer-Seq, Producer-Expected-Seq, Producer-Received-Seq, Stream-Resume, ETag, Location, Retry-After"
 
 const allowedHeaders = "Content-Type, Authorization, If-None-Match, If-Match, Idempotency-Key, Last-Event-ID, " +

@@ -87,6 +87,9 @@ type parkedLoop struct {
 	draining bool
 	date     []byte
 	dated    int64
+
+	allFields string // header lines of all answers,
+	fieldsOf  int64  // made in this second
 }
 
 func newParkedLoop(h *Handler, loop *park.Loop, over *park.Handover) *parkedLoop {
@@ -118,6 +121,7 @@ type reader struct {
 	pubs   []*publish    // whose answers are due, in order
 	cors   string        // of a long poll: header lines for a page of another origin
 	budget tolerance     // of a poll or long poll
+	beat   time.Duration // of SSE: between heartbeats
 	ix     int32         // in g.readers, while waiting
 	ends   uint32        // of SSE: when it has had its age, in seconds since the process began
 	state  state

@@ -24,6 +24,7 @@ type ask struct {
 	match   string // If-None-Match
 	cors    string // header lines for a page of another origin
 	lastID  string
+	beat    time.Duration // between heartbeats
 }
 
 // get serves the GET at the start of b. It returns true when the connection is
@@ -60,6 +61,7 @@ func (p *parkedLoop) channelName() (string, bool) {
 // fields reads the header fields of a GET that matter here.
 func (p *parkedLoop) fields(a *ask) bool {
 	host, origin := "", ""
+	a.beat = p.req.Heartbeat(p.h.opts.Heartbeat)
 	for i := range p.req.Fields[:p.req.N] {
 		f := &p.req.Fields[i]
 		switch len(f.Name) {
@@ -282,6 +284,8 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 	if r.enc == wire.EncodeBase64 {
 		head = append(head, "Stream-SSE-Data-Encoding: base64\r\n"...)
 	}
+	r.beat = a.beat
+	head = append(append(append(head, "Stream-Heartbeat: "...), a.beat.String()...), "\r\n"...)
 	head = append(p.common(head), a.q.budget.lines()+a.cors...)
 	head = append(head, "\r\n"...)
 	head = wire.AppendChunk(head, func(dst []byte) []byte { return a.q.budget.appendEvent(wire.SSEOpen(dst, p.h.opts.Retry)) })
@@ -305,7 +309,7 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 		r.finish()
 		return
 	}
-	r.c.SetDue(p.h.opts.Heartbeat)
+	r.c.SetDue(a.beat)
 	if !v.UpToDate {
 		r.catchUp()
 	}
@@ -322,7 +326,7 @@ func (r *reader) heartbeat() {
 		r.conclude()
 		return
 	}
-	r.c.SetDue(r.p.h.opts.Heartbeat)
+	r.c.SetDue(r.beat)
 	if !r.c.Blocked() {
 		r.c.Queue(heartbeatChunk)
 	}

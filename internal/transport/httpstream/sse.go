@@ -50,6 +50,7 @@ func (h *Handler) serveSSE(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 	hd.Set("Content-Type", "text/event-stream")
 	hd.Set("Cache-Control", "no-cache, no-transform")
 	hd.Set("X-Accel-Buffering", "no")
+	hd.Set("Stream-Heartbeat", s.h.opts.Heartbeat.String())
 	if s.enc == wire.EncodeBase64 {
 		hd.Set("Stream-SSE-Data-Encoding", "base64")
 	}

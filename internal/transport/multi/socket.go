@@ -24,12 +24,13 @@ type socket struct {
 	conn
 	in         []byte // came while it could not be served
 	read       websocket.Reader
-	heard      ticks // when something came
-	spoke      ticks // when something was sent
-	did        ticks // when something was followed or published
-	begun      ticks // when the message that is not complete began
-	stuck      int32 // bytes unsent when they were looked at
-	late       int32 // bytes that came after the close
+	heartbeat  time.Duration // after which silence is broken
+	heard      ticks         // when something came
+	spoke      ticks         // when something was sent
+	did        ticks         // when something was followed or published
+	begun      ticks         // when the message that is not complete began
+	stuck      int32         // bytes unsent when they were looked at
+	late       int32         // bytes that came after the close
 	publishing int16
 	paused     bool // is not read from
 	pinged     bool // the peer owes a sign of life
@@ -38,19 +39,21 @@ type socket struct {
 }
 
 // newSocket begins a WebSocket with the answer to its handshake.
-func (n *node) newSocket(p port, a *websocket.Agreement, fields string) *socket {
+func (n *node) newSocket(p port, a *websocket.Agreement, fields string, heartbeat time.Duration) *socket {
 	o := &n.h.opts
-	s := &socket{conn: conn{port: p, node: n}}
+	s := &socket{conn: conn{port: p, node: n}, heartbeat: heartbeat}
 	s.end = s
 	s.read.Deflate = a.Deflate
 	n.time = now()
 	s.heard, s.did = n.time, n.time
 	n.enter(&s.conn)
 	n.h.stats.WebSockets.Add(1)
-	s.queue(websocket.AppendTextFrom(a.Append(nil, fields), func(dst []byte) []byte {
-		return wire.AppendWelcome(dst, o.Heartbeat, o.Channels, o.MessageBytes)
-	}))
-	p.SetDue(o.Heartbeat)
+	n.out = websocket.AppendTextFrom(a.Append(n.scratch(), fields), func(dst []byte) []byte {
+		return wire.AppendWelcome(dst, heartbeat, o.Channels, o.MessageBytes)
+	})
+	s.spoke = n.time
+	p.QueueCopy(n.out)
+	p.SetDue(heartbeat)
 	if n.leaves {
 		s.drain()
 	}
@@ -331,6 +334,10 @@ func (s *socket) subscribe(f *wire.ClientFrame) {
 			s.resume()
 		},
 	})
+	if !s.busy { // all were answered
+		clear(list)
+		f.Subs = list[:0]
+	}
 }
 
 // appendSubscribed says from where on a cursor follows its channel; info is nil
@@ -375,23 +382,23 @@ func (s *socket) due() {
 		s.port.Close() // the client did not answer
 		return
 	}
-	next := o.Heartbeat
+	next := s.heartbeat
 	switch quiet := n.time.since(latest(n.time, s.heard, s.spoke)); {
 	case s.port.Blocked():
 		if int(s.stuck) == s.port.Unsent() {
 			s.port.Close() // it takes nothing: no close frame would arrive
 			return
 		}
-		s.stuck, next = int32(s.port.Unsent()), 2*o.Heartbeat //nolint:gosec // some pages
-	case s.pinged && n.time.since(s.spoke) >= 2*o.Heartbeat:
+		s.stuck, next = int32(s.port.Unsent()), 2*s.heartbeat //nolint:gosec // some pages
+	case s.pinged && n.time.since(s.spoke) >= 2*s.heartbeat:
 		s.bye(websocket.CodeIdle, "no answer to a ping")
 		return
 	case s.pinged:
-		next = 2*o.Heartbeat - n.time.since(s.spoke)
-	case quiet >= o.Heartbeat:
+		next = 2*s.heartbeat - n.time.since(s.spoke)
+	case quiet >= s.heartbeat:
 		s.pinged = true
 		s.queue(pingFrame)
-		next = 2 * o.Heartbeat
+		next = 2 * s.heartbeat
 	default:
 		next -= quiet
 	}

@@ -47,7 +47,7 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if c, ok := nc.(interface{ CloseWrite() error }); ok {
 		p.shut = func() { _ = c.CloseWrite() } // fails with the connection
 	}
-	s := n.newSocket(p, a, fields)
+	s := n.newSocket(p, a, fields, h.opts.Heartbeat)
 	l.s = s
 	var reading sync.WaitGroup
 	reading.Go(func() { l.read(first) })
