@@ -93,7 +93,7 @@ func TestSubscribeMany(t *testing.T) {
 			}
 			s.create(name, asJSON)
 			at[name] = s.publish(name, fmt.Sprint(i))
-			from := []string{`"offset":"-1"`, `"offset":"now"`, `"offset":"` + at[name] + `"`, `"tailRecords":1`, `"since":"2001-01-01T00:00:00Z"`}[i%5]
+			from := []string{`"offset":"-1"`, `"offset":"now"`, `"offset":"` + at[name] + `"`, `"tailRecords":1`, `"since":"1999-01-01T00:00:00Z"`}[i%5]
 			list = append(list, fmt.Sprintf(`{"channel":"%s",%s,"budget":0}`, name, from))
 		}
 		k := s.connect()

@@ -376,6 +376,18 @@ func (f *events) say(types string) []frame {
 	return e.frames
 }
 
+// all reads events until their frames are of these types.
+func (f *events) all(types string) (frames []frame) {
+	f.t.Helper()
+	for typesOf(frames) != types {
+		e, err := f.next()
+		if frames = append(frames, e.frames...); err != nil || !strings.HasPrefix(types, typesOf(frames)) {
+			f.t.Fatalf("%s instead of %s, %v: %+v", typesOf(frames), types, err, frames)
+		}
+	}
+	return frames
+}
+
 // ends checks that the response ends cleanly.
 func (f *events) ends() {
 	f.t.Helper()
