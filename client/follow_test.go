@@ -469,3 +469,132 @@ func TestPollAsksForNewsOnly(t *testing.T) {
 		}
 	})
 }
+
+// TestFollowClimbsBack: SSE that did not get through is looked for again while
+// long poll serves, and used when it does.
+func TestFollowClimbsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		begun := time.Now()
+		looks, streams := 0, 0
+		f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("live") != "sse" {
+				return false
+			}
+			if time.Since(begun) < 5*time.Minute {
+				looks++
+				<-r.Context().Done() // held up
+				return true
+			}
+			streams++
+			return false
+		}
+		want := ""
+		go func() {
+			for i := range 1200 {
+				f.add(fmt.Sprintf("%d;", i))
+				time.Sleep(time.Second)
+			}
+			f.end()
+		}()
+		for i := range 1200 {
+			want += fmt.Sprintf("%d;", i)
+		}
+		got, _, err := collect(t.Context(), c, FollowOptions{})
+		if got != want || err != nil {
+			t.Errorf("got %d of %d bytes, %v", len(got), len(want), err)
+		}
+		if looks != 2 || streams != 2 { // the last look and the stream itself
+			t.Errorf("%d looks in vain, %d streams", looks, streams)
+		}
+		asked := f.asked()
+		if last := asked[len(asked)-1]; !strings.Contains(last, "live=sse") {
+			t.Errorf("the last request is %s", last)
+		}
+		if n := len(asked); n < 300 || n > 900 {
+			t.Errorf("%d requests: it took SSE too early or too late", n)
+		}
+	})
+}
+
+// TestFollowFollowsAdvice of a header and of an event, to polls and back, and
+// states its budget.
+func TestFollowFollowsAdvice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		begun := time.Now()
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("budget") != "5000ms" {
+				t.Errorf("no budget in %s", r.URL)
+			}
+			if time.Since(begun) >= time.Minute {
+				w.Header().Set("Stream-Advice", "transport=sse")
+				return false
+			}
+			if r.URL.Query().Get("live") == "sse" {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = fmt.Fprint(w, ": hello\n\nevent: advice\ndata:{\"transport\":\"poll\",\"interval\":4000}\n\n")
+				return true
+			}
+			return false
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _, _ = collect(ctx, c, FollowOptions{Budget: 5 * time.Second})
+		}()
+		time.Sleep(time.Minute)
+		if n := len(f.asked()); n < 13 || n > 20 {
+			t.Errorf("%d polls in a minute: %q", n, f.asked())
+		}
+		time.Sleep(time.Minute)
+		before := len(f.asked())
+		time.Sleep(time.Minute)
+		if asked := f.asked(); len(asked) != before || !strings.Contains(asked[before-1], "live=sse") {
+			t.Errorf("advised SSE: %q", asked[before-1:])
+		}
+		cancel()
+		<-done
+	})
+}
+
+// TestFollowObeysADrain: it comes back when it was told to.
+func TestFollowObeysADrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain", "1")
+		begun := time.Now()
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("live") != "sse" || time.Since(begun) >= 7*time.Second {
+				return false
+			}
+			f.add("2")
+			f.end()
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = fmt.Fprintf(w, "event: control\ndata:{\"streamNextOffset\":%q}\n\nevent: drain\ndata:{\"delay\":7000}\n\n", offsetOf(1))
+			return true
+		}
+		got, _, err := collect(t.Context(), c, FollowOptions{Transport: SSE})
+		if got != "12" || err != nil || time.Since(begun) != 7*time.Second || len(f.asked()) != 3 {
+			t.Errorf("got %q, %v after %v, asked %q", got, err, time.Since(begun), f.asked())
+		}
+	})
+}
+
+func TestAdviceOfTheWire(t *testing.T) {
+	f := func(header string, want Advice) {
+		t.Helper()
+		if got := headerAdvice(http.Header{"Stream-Advice": {header}}); got != want {
+			t.Errorf("%q is %v", header, got)
+		}
+	}
+	f("", Advice{})
+	f("transport=poll; interval=3s", Advice{Poll, 3 * time.Second})
+	f("transport=poll", Advice{Poll, time.Second})
+	f("transport=poll; interval=1ms", Advice{Poll, time.Second})
+	f("interval=9s;transport=sse;new=1", Advice{Transport: SSE})
+	f("transport=ws", Advice{Transport: WebSocket})
+	f("transport=pigeon; interval=3s", Advice{})
+	f("transport=auto", Advice{})
+}

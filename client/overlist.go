@@ -205,6 +205,9 @@ func (s *listSession) stream(ctx context.Context, body listBody) error {
 		}
 		progress = progress || brought
 	}
+	if pace := parser.retry; pace > s.c.backoff.min {
+		s.c.backoff.min = min(pace, s.c.backoff.max)
+	}
 	s.resume = "" // tokens of long polls only: a stream begins with its frames again
 	switch {
 	case errors.Is(err, errTooLarge):
