@@ -8,21 +8,33 @@
 // taken is sent under the same producer triple until it is acknowledged, so it
 // takes effect once, however often connections break or the server restarts.
 //
+// The offset is the whole of a follower: a transport may be changed in mid-stream,
+// a connection may break, a server be restarted, and what follows the offset is
+// the same. So nothing is ever queued without bound: what is not ranged over is
+// read from the channel again when it is wanted.
+//
+// # One channel, many channels
+//
+// [Client.Follow] reads one channel by requests of its own, as any server of
+// Durable Streams answers them. A [Conn] follows any number of channels over one
+// connection, and publishes over it where it is a WebSocket; [Conn.Events] ranges
+// over all of them, [Following.Events] over one.
+//
+// # Transports
+//
+// [Auto], the default, takes what the server advises for the budgets that the
+// channels state: polls where seconds are enough, SSE for one channel, a
+// WebSocket for many. Where the network does not let that through, it goes down:
+// a refused WebSocket makes it SSE, SSE whose first byte does not come within two
+// seconds long poll. It remembers that for all that the Client does, looks again
+// after some minutes while the lower one serves, and goes up when it can. Any
+// other transport is kept whatever happens; [Conn.SetTransport] changes it.
+//
+// # Concurrency
+//
 // A Client is safe for concurrent use and holds no goroutine. A Follow runs in
-// the goroutine of whoever ranges over it. A Publisher runs one goroutine, plus
-// one for each request under way, and Close waits for all of them.
-//
-//	c, err := client.New("http://127.0.0.1:4437", client.Options{})
-//	...
-//	for event, err := range c.Follow(ctx, "seats/a", client.FollowOptions{}) {
-//		if err != nil {
-//			return err
-//		}
-//		for _, record := range event.Records {
-//			fmt.Printf("%s\n", record)
-//		}
-//	}
-//
-// Offsets are opaque strings here: keep Event.Next, and pass it to At to go on
-// from there, in another process or over another transport.
+// the goroutine of whoever ranges over it, beside one that looks at times whether
+// a better transport gets through. A Conn and a Publisher run goroutines of their
+// own, and Close waits for all of them. Callbacks are called without a lock held,
+// one of the Conn's goroutines waiting for them.
 package client

@@ -144,11 +144,14 @@ func (c *Conn) after(t Transport, err error) error {
 	if ended := c.ctx.Err(); ended != nil {
 		return ended
 	}
+	if err == nil { // there was nothing left to carry
+		return nil
+	}
 	c.mu.Lock()
 	c.status.Reconnects++
 	auto := c.transport == Auto
 	c.mu.Unlock()
-	if err == nil || err == errLeft { //nolint:errorlint // comes bare
+	if err == errLeft { //nolint:errorlint // comes bare
 		return nil
 	}
 	if d, ok := errors.AsType[*drained](err); ok {
