@@ -27,6 +27,7 @@ type socket struct {
 	heartbeat  time.Duration // after which silence is broken
 	heard      ticks         // when something came
 	spoke      ticks         // when something was sent
+	asked      ticks         // when a sign of life was asked for
 	did        ticks         // when something was followed or published
 	begun      ticks         // when the message that is not complete began
 	stuck      int32         // bytes unsent when they were looked at
@@ -385,20 +386,20 @@ func (s *socket) due() {
 	next := s.heartbeat
 	switch quiet := n.time.since(latest(n.time, s.heard, s.spoke)); {
 	case s.port.Blocked():
-		if int(s.stuck) == s.port.Unsent() {
+		unsent := s.port.Unsent() // none of what has only just been queued
+		if unsent > 0 && unsent == int(s.stuck) {
 			s.port.Close() // it takes nothing: no close frame would arrive
 			return
 		}
-		s.stuck, next = int32(s.port.Unsent()), 2*s.heartbeat //nolint:gosec // some pages
-	case s.pinged && n.time.since(s.spoke) >= 2*s.heartbeat:
+		s.stuck, next = int32(unsent), 2*s.heartbeat //nolint:gosec // some pages
+	case s.pinged && n.time.since(s.asked) >= 2*s.heartbeat:
 		s.bye(websocket.CodeIdle, "no answer to a ping")
 		return
 	case s.pinged:
-		next = 2*s.heartbeat - n.time.since(s.spoke)
+		next = 2*s.heartbeat - n.time.since(s.asked)
 	case quiet >= s.heartbeat:
-		s.pinged = true
+		s.pinged, s.asked = true, n.time
 		s.queue(pingFrame)
-		next = 2 * s.heartbeat
 	default:
 		next -= quiet
 	}
