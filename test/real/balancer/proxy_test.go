@@ -25,6 +25,7 @@ type setup struct {
 	hidesAccel bool // X-Accel-Buffering is for the balancer and goes no further
 	losesHost  bool // twohop sees another Host than the client sent
 	smallBody  bool // bodies above 1 MiB are refused
+	noSockets  bool // passes on no Upgrade
 	compresses bool // JSON, and SSE if it were allowed to
 }
 
@@ -55,7 +56,7 @@ var setups = []setup{
 	{
 		name: "nginx stock", program: "nginx",
 		short:      []string{"proxy_pass", "proxy_read_timeout 3s; proxy_pass"},
-		hidesAccel: true, losesHost: true, smallBody: true,
+		hidesAccel: true, losesHost: true, smallBody: true, noSockets: true,
 	},
 	{
 		name: "nginx L7", program: "nginx", file: "nginx-l7.conf",

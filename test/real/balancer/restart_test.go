@@ -26,7 +26,7 @@ func TestBalancerRestarts(t *testing.T) {
 		t.Run(of.name, func(t *testing.T) {
 			t.Parallel()
 			p := startProxy(t, of, startServer(t, binary, settings))
-			flow(t, p.url, "seats/a", "application/json", p.replace)
+			flow(t, p.url, "seats/a", "application/json", !of.noSockets, p.replace)
 		})
 	}
 }
@@ -39,14 +39,14 @@ func TestServerRestarts(t *testing.T) {
 		t.Run(of.name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t, binary, settings)
-			flow(t, startProxy(t, of, s).url, "text/a", "text/plain", s.restart)
+			flow(t, startProxy(t, of, s).url, "text/a", "text/plain", !of.noSockets, s.restart)
 		})
 	}
 }
 
 // flow publishes records through a balancer while something is broken three
 // times, and wants every follower to have got them as they were published.
-func flow(t *testing.T, url, channel, contentType string, interrupt func()) {
+func flow(t *testing.T, url, channel, contentType string, sockets bool, interrupt func()) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -58,7 +58,11 @@ func flow(t *testing.T, url, channel, contentType string, interrupt func()) {
 		t.Fatal(err)
 	}
 	var followers []*follower
-	for _, transport := range []client.Transport{client.SSE, client.LongPoll, client.Poll, client.Auto} {
+	transports := []client.Transport{client.SSE, client.LongPoll, client.Poll, client.Auto}
+	if sockets {
+		transports = append(transports, client.WebSocket)
+	}
+	for _, transport := range transports {
 		followers = append(followers, follow(ctx, t, url, channel, transport))
 	}
 
