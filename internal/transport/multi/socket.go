@@ -1,6 +1,7 @@
 package multi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -22,16 +23,16 @@ const (
 // socket is a WebSocket.
 type socket struct {
 	conn
-	in         []byte // came while it could not be served
+	in         *[]byte // came while it could not be served; nil if nothing did
 	read       websocket.Reader
-	heartbeat  time.Duration // after which silence is broken
-	heard      ticks         // when something came
-	spoke      ticks         // when something was sent
-	asked      ticks         // when a sign of life was asked for
-	did        ticks         // when something was followed or published
-	begun      ticks         // when the message that is not complete began
-	stuck      int32         // bytes unsent when they were looked at
-	late       int32         // bytes that came after the close
+	beat       ticks // after which silence is broken
+	heard      ticks // when something came
+	spoke      ticks // when something was sent
+	asked      ticks // when a sign of life was asked for
+	did        ticks // when something was followed or published
+	begun      ticks // when the message that is not complete began
+	stuck      int32 // bytes unsent when they were looked at
+	late       int32 // bytes that came after the close
 	publishing int16
 	paused     bool // is not read from
 	pinged     bool // the peer owes a sign of life
@@ -42,7 +43,7 @@ type socket struct {
 // newSocket begins a WebSocket with the answer to its handshake.
 func (n *node) newSocket(p port, a *websocket.Agreement, fields string, heartbeat time.Duration) *socket {
 	o := &n.h.opts
-	s := &socket{conn: conn{port: p, node: n}, heartbeat: heartbeat}
+	s := &socket{conn: conn{port: p, node: n}, beat: ticks(heartbeat / tick)} //nolint:gosec // at most minutes
 	s.end = s
 	s.read.Deflate = a.Deflate
 	n.time = now()
@@ -187,8 +188,8 @@ func (s *socket) stop() {
 
 // resume goes on with what arrived.
 func (s *socket) resume() {
-	if len(s.in) > 0 && !s.stopped() && !s.closed {
-		b := s.in
+	if s.in != nil && !s.stopped() && !s.closed {
+		b := *s.in
 		s.in = nil
 		s.feed(b)
 	}
@@ -221,8 +222,8 @@ func (s *socket) came(b []byte) {
 		return
 	}
 	s.heard, s.pinged = s.node.time, false
-	if len(s.in) > 0 { // can only be while it is stopped
-		s.in = append(s.in, b...)
+	if s.in != nil { // can only be while it is stopped
+		*s.in = append(*s.in, b...)
 		return
 	}
 	s.feed(b)
@@ -234,7 +235,8 @@ func (s *socket) feed(b []byte) {
 	idle := s.read.Idle()
 	for len(b) > 0 && !s.closed {
 		if s.stopped() {
-			s.in = append([]byte(nil), b...)
+			rest := bytes.Clone(b)
+			s.in = &rest
 			break
 		}
 		m, n, err := s.read.Next(b, s.node.h.opts.MessageBytes)
@@ -379,11 +381,12 @@ func (s *socket) unsubscribe(f *wire.ClientFrame) {
 func (s *socket) due() {
 	n, o := s.node, &s.node.h.opts
 	n.time = now()
+	beat := time.Duration(s.beat) * tick
 	if s.closed {
 		s.port.Close() // the client did not answer
 		return
 	}
-	next := s.heartbeat
+	next := beat
 	switch quiet := n.time.since(latest(n.time, s.heard, s.spoke)); {
 	case s.port.Blocked():
 		unsent := s.port.Unsent() // none of what has only just been queued
@@ -391,13 +394,13 @@ func (s *socket) due() {
 			s.port.Close() // it takes nothing: no close frame would arrive
 			return
 		}
-		s.stuck, next = int32(unsent), 2*s.heartbeat //nolint:gosec // some pages
-	case s.pinged && n.time.since(s.asked) >= 2*s.heartbeat:
+		s.stuck, next = int32(unsent), 2*beat //nolint:gosec // some pages
+	case s.pinged && n.time.since(s.asked) >= 2*beat:
 		s.bye(websocket.CodeIdle, "no answer to a ping")
 		return
 	case s.pinged:
-		next = 2*s.heartbeat - n.time.since(s.asked)
-	case quiet >= s.heartbeat:
+		next = 2*beat - n.time.since(s.asked)
+	case quiet >= beat:
 		s.pinged, s.asked = true, n.time
 		s.queue(pingFrame)
 	default:
