@@ -31,6 +31,8 @@ type group struct {
 	due  atomic.Bool // a turn is to come
 	wait *time.Timer // for the budget
 
+	began time.Time // of a round, with a budget
+
 	readers []*reader // that wait
 	members int       // with those that catch up
 	pos     int       // where the next turn begins
@@ -54,8 +56,13 @@ const turnReaders = 64
 
 // Turn implements park.Task.
 func (g *group) Turn() bool {
-	if g.news.Swap(false) {
+	// With a budget, what comes during a round waits for the next one: the round
+	// would go round again for a record or two.
+	if (g.left == 0 || g.key.budget == 0) && g.news.Swap(false) {
 		g.left = len(g.readers)
+		if g.key.budget > 0 {
+			g.began = time.Now()
+		}
 		if g.ch.Stale() || g.ch.Deleted() {
 			g.disperse()
 		}
@@ -79,12 +86,13 @@ func (g *group) Turn() bool {
 	}
 	g.left = 0
 	g.due.Store(false)
-	if g.news.Load() && g.key.budget == 0 {
-		return g.due.CompareAndSwap(false, true)
+	switch {
+	case !g.news.Load() || !g.due.CompareAndSwap(false, true):
+		return false
+	case g.key.budget == 0:
+		return true
 	}
-	if g.news.Load() {
-		g.Moved()
-	}
+	g.wait.Reset(max(0, g.key.budget-time.Since(g.began))) // it came since
 	return false
 }
 
