@@ -245,7 +245,10 @@ func (t *track) end() {
 func (t *track) answer(status int, token []byte, size int, pieces [][]byte) {
 	b := append(make([]byte, 0, 1024+len(token)), "HTTP/1.1 "...)
 	b = append(append(strconv.AppendInt(b, int64(status), 10), ' '), http.StatusText(status)...)
-	b = append(append(append(b, "\r\nCache-Control: no-store\r\nStream-Resume: "...), token...), "\r\n"...)
+	b = append(b, "\r\nCache-Control: no-store\r\n"...)
+	if token != nil {
+		b = append(append(append(b, "Stream-Resume: "...), token...), "\r\n"...)
+	}
 	b = append(b, t.lines...)
 	if status == http.StatusOK {
 		b = append(b, "Content-Type: application/json\r\nContent-Length: "...)

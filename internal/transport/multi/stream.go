@@ -27,7 +27,7 @@ type carrier interface {
 	event(size int, pieces [][]byte)
 	// finish ends the SSE response.
 	finish()
-	// answer answers a poll: the body has size bytes in pieces that do not change.
+	// answer answers a poll, with a token unless it is nil: the body has size bytes in pieces that do not change.
 	answer(status int, token []byte, size int, pieces [][]byte)
 }
 
@@ -55,6 +55,7 @@ const (
 	idEach     = 64       // channels up to which each event has an id
 	idBytes    = 4        // that a channel takes in a token, about
 	idLateness = time.Second
+	maxToken   = 4 << 10 // in a header; proxies refuse longer ones
 )
 
 // newStream begins a request.
@@ -270,6 +271,9 @@ var comma = []byte{','}
 // reply answers a poll.
 func (s *stream) reply(status int) {
 	token := s.token(nil)
+	if len(token) > maxToken {
+		token = nil
+	}
 	var size int
 	var pieces [][]byte
 	if status == http.StatusOK {

@@ -131,7 +131,9 @@ func (c *response) finish() { c.p.Close() }
 func (c *response) answer(status int, token []byte, size int, pieces [][]byte) {
 	hd := c.w.Header()
 	hd.Set("Cache-Control", "no-store")
-	hd.Set("Stream-Resume", string(token))
+	if token != nil {
+		hd.Set("Stream-Resume", string(token))
+	}
 	c.terms.set(hd)
 	if status == http.StatusOK {
 		hd.Set("Content-Type", "application/json")

@@ -238,6 +238,17 @@ func TestLongLists(t *testing.T) {
 			}
 		}
 		_ = again.resp.Body.Close()
+		for n, has := range map[int]bool{100: true, channels: false} {
+			part, err := json.Marshal(list[:n])
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := `{"channels":` + strings.NewReplacer("Channel", "channel", `,"Offset":""`, "").Replace(string(part)) + "}"
+			r := s.do("POST", "subscribe", body, "Content-Type", asJSON)
+			if token := r.header.Get("Stream-Resume"); r.status != 200 || (token != "") != has || len(token) > 4096 {
+				t.Errorf("%d channels: %d, a token of %d bytes", n, r.status, len(token))
+			}
+		}
 		s.idle()
 	}, all...)
 }
