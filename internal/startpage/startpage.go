@@ -32,8 +32,14 @@ var (
 )
 
 // Handler serves the page, whatever the path: the server mounts it at "/" only.
-func Handler() http.Handler {
+// The page names the server's other pages, by the first segment of their paths.
+func Handler(pages ...string) http.Handler {
 	page, policy := assemble()
+	var links strings.Builder
+	for _, p := range pages {
+		links.WriteString(`<a href="/` + p + `/">` + p + "</a>\n    ")
+	}
+	page = bytes.Replace(page, []byte("<!-- pages -->"), []byte(links.String()), 1)
 	sum := sha256.Sum256(page)
 	headers := map[string][]string{
 		"Content-Type":               {"text/html; charset=utf-8"},

@@ -160,3 +160,15 @@ func TestNamesInPage(t *testing.T) {
 		}
 	}
 }
+
+func TestOtherPages(t *testing.T) {
+	const link = `<a href="/demos/">demos</a>`
+	if strings.Contains(ask(http.MethodGet).Body.String(), link) {
+		t.Error("a page is named that is not there")
+	}
+	w := httptest.NewRecorder()
+	startpage.Handler("demos").ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if !strings.Contains(w.Body.String(), link) {
+		t.Error("the other page is not named")
+	}
+}
