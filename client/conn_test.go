@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -186,7 +187,6 @@ func TestConnSlowConsumer(t *testing.T) {
 						f.add("fast", records[i])
 						time.Sleep(time.Second)
 					}
-					f.end("slow")
 					f.end("fast")
 				}()
 				got, err := rest(t.Context(), fast)
@@ -198,8 +198,10 @@ func TestConnSlowConsumer(t *testing.T) {
 					t.Errorf("%d bytes of the slow one are kept", slow.bytes)
 				}
 				c.mu.Unlock()
-				if got, err := rest(t.Context(), slow); got != want || err != nil {
-					t.Errorf("the slow one got %d of %d bytes, %v", len(got), len(want), err)
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				if got, _ := rest(ctx, slow); got != want {
+					t.Errorf("the slow one got %d of %d bytes", len(got), len(want))
 				}
 			})
 		})
@@ -238,6 +240,54 @@ func TestConnPublishes(t *testing.T) {
 		f.end("a")
 		if got, err := rest(t.Context(), g); got != want || err != nil {
 			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+// TestConnAwaitsAcknowledgements: a connection that is no longer wanted ends when
+// what was published over it is acknowledged, and takes nothing new.
+func TestConnAwaitsAcknowledgements(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, cl := newMany(t)
+		f.late = 2 * time.Second
+		f.add("a")
+		c := cl.Connect(t.Context(), ConnOptions{Transport: WebSocket})
+		defer c.Close()
+		follow(t, c, "a", ChannelOptions{})
+		synctest.Wait()
+		var ack Ack
+		var err error
+		var publishing sync.WaitGroup
+		begun := time.Now()
+		publishing.Go(func() {
+			ack, err = c.Publish(t.Context(), "a", []byte("1"), PublishOptions{ContentType: "application/json"})
+		})
+		synctest.Wait()
+		c.SetTransport(SSE)
+		synctest.Wait()
+		if s := c.Status(); s.Transport != WebSocket {
+			t.Errorf("before the acknowledgement: %v", s)
+		}
+		publishing.Wait()
+		synctest.Wait()
+		if s := c.Status(); err != nil || ack.Offset != offsetOf(1) || s.Transport != SSE || time.Since(begun) != 2*time.Second {
+			t.Errorf("%+v, %v after %v, %v", ack, err, time.Since(begun), s)
+		}
+
+		// One that is not answered is given up after a while, and with a key tried
+		// again.
+		f.late = time.Hour
+		c.SetTransport(WebSocket)
+		time.Sleep(time.Second)
+		publishing.Go(func() {
+			ack, err = c.Publish(t.Context(), "a", []byte("2"), PublishOptions{ContentType: "application/json"})
+		})
+		synctest.Wait()
+		begun = time.Now()
+		c.SetTransport(LongPoll)
+		publishing.Wait()
+		if !IsCode(err, twohop.CodeUnavailable) || time.Since(begun) != lingerTime {
+			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 	})
 }
@@ -282,6 +332,39 @@ func TestConnWaitsForAChannel(t *testing.T) {
 		time.AfterFunc(time.Minute, func() { f.add("a", "1"); f.end("a") })
 		if got, err := rest(t.Context(), g); got != "1;" || err != nil {
 			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
+// TestConnTellsOfADeletedChannel: once, and goes on where it stood should the
+// same log be back. Who does not wait hears that it is over.
+func TestConnTellsOfADeletedChannel(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		f.add("a", "1")
+		f.add("b", "1")
+		waits, not := follow(t, c, "a", ChannelOptions{Wait: true}), follow(t, c, "b", ChannelOptions{})
+		first(t, waits)
+		time.Sleep(time.Minute)
+		f.remove("a")
+		f.remove("b")
+		time.AfterFunc(time.Minute, func() { f.add("a", "1", "2"); f.end("a") })
+		resets, got := 0, ""
+		for e, err := range waits.Events(t.Context()) {
+			if err != nil {
+				t.Error(err)
+			}
+			if e.Reset != nil && e.Reset.Reason == twohop.ResetDeleted {
+				resets++
+			}
+			for _, r := range e.Records {
+				got += string(r) + ";"
+			}
+		}
+		if resets != 1 || !strings.HasSuffix("1;2;", got) || !strings.HasSuffix(got, "2;") {
+			t.Errorf("told %d times, got %q", resets, got)
+		}
+		if got, err := rest(t.Context(), not); got != "1;" || !IsCode(err, twohop.CodeNotFound) {
+			t.Errorf("without waiting: %q, %v", got, err)
 		}
 	})
 }

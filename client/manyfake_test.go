@@ -20,6 +20,7 @@ import (
 // a test wants to go wrong, it does in before.
 type many struct {
 	before   func(w http.ResponseWriter, r *http.Request) bool // true: the request is answered
+	late     time.Duration // that the answer to a publish over a WebSocket takes
 	listener *pipeListener
 	page     int           // records of a data frame
 	longPoll time.Duration // that a long poll waits
@@ -77,6 +78,8 @@ func (f *many) add(channel string, records ...string) {
 }
 
 func (f *many) end(channel string) { f.locked(func() { f.mu.channels[channel].closed = true }) }
+
+func (f *many) remove(channel string) { f.locked(func() { delete(f.mu.channels, channel) }) }
 
 func (f *many) send(frames ...string) {
 	f.locked(func() { f.mu.extra = append(f.mu.extra, frames...) })
@@ -239,7 +242,12 @@ func (f *many) due(at cursors) (frames []string) {
 	frames, f.mu.extra = f.mu.extra, nil
 	for name, n := range at {
 		c := f.mu.channels[name]
-		if c == nil || n == len(c.records) && !c.closed {
+		if c == nil {
+			frames = append(frames, fmt.Sprintf(`{"type":"reset","channel":%q,"offset":%q,"reason":"deleted","start":%[2]q,"tail":%[2]q}`, name, offsetOf(0)))
+			delete(at, name)
+			continue
+		}
+		if n == len(c.records) && !c.closed {
 			continue
 		}
 		next := min(n+f.page, len(c.records))
@@ -273,7 +281,14 @@ func (f *many) socket(w http.ResponseWriter, r *http.Request) {
 			if err != nil {
 				return
 			}
-			f.locked(func() { answers = append(answers, f.take(at, b)...) })
+			var now []string
+			f.locked(func() { now = f.take(at, b) })
+			answer := func() { f.locked(func() { answers = append(answers, now...) }) }
+			if f.late > 0 && len(now) == 1 && strings.Contains(now[0], `"published"`) {
+				time.AfterFunc(f.late, answer)
+				continue
+			}
+			answer()
 		}
 	}()
 	for {
