@@ -29,6 +29,7 @@ func (c *Conn) SetDue(d time.Duration) {
 	c.due = 0
 	if d > 0 {
 		c.due = c.loop.ticksAt(time.Now().Add(d))
+		c.loop.soonest = min(c.loop.soonest, c.due)
 	}
 }
 

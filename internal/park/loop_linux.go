@@ -3,6 +3,7 @@ package park
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -38,7 +39,8 @@ type Loop struct {
 	now     uint32 // ticks since the loop began, from 1
 	ticked  time.Time
 	began   time.Time
-	circle  int // ticks that one sweep over all connections takes
+	circle  int    // ticks that one sweep over all connections takes
+	soonest uint32 // tick before which no connection is due that the sweep has passed
 
 	// mu guards what others give the loop. It is held for a few words only.
 	mu       sync.Mutex
@@ -178,7 +180,19 @@ func (p *Loop) sleep() int {
 	case p.n == 0 && p.accepts != full:
 		return -1
 	}
-	return int(TickEvery / time.Millisecond)
+	return int(p.untilSweep() / time.Millisecond)
+}
+
+const longestSleep = 10 * time.Second
+
+// untilSweep is how long nothing needs a look at the clock: whoever only waits
+// costs nothing, not even that.
+func (p *Loop) untilSweep() time.Duration {
+	now := p.ticksAt(time.Now())
+	if p.accepts == full || p.swept > 0 || p.soonest <= now {
+		return TickEvery
+	}
+	return min(longestSleep, time.Duration(p.soonest-now)*TickEvery)
 }
 
 func (p *Loop) wait(ms int) int {
@@ -238,17 +252,27 @@ func (p *Loop) tick() {
 	}
 	p.ticked = now
 	p.now = p.ticksAt(now)
+	if p.swept == 0 {
+		if p.now < p.soonest {
+			return
+		}
+		p.soonest = math.MaxUint32 // until the sweep finds who is next
+	}
 	step := (len(p.conns) + p.circle - 1) / p.circle
 	for range step {
-		if p.swept >= len(p.conns) {
-			p.swept = 0
-		}
-		if c := p.conns[p.swept]; c != nil && c.due != 0 && c.due <= p.now {
+		switch c := p.conns[p.swept]; {
+		case c == nil || c.due == 0:
+		case c.due > p.now:
+			p.soonest = min(p.soonest, c.due)
+		default:
 			c.due = 0
 			p.handler.Due(c)
 			p.flushMany()
 		}
-		p.swept++
+		if p.swept++; p.swept >= len(p.conns) {
+			p.swept = 0
+			return
+		}
 	}
 }
 
