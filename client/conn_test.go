@@ -167,6 +167,34 @@ func TestConnFollowsMoreAndLess(t *testing.T) {
 	})
 }
 
+// TestConnFollowsHundreds: in as many messages as the server's limit takes.
+func TestConnFollowsHundreds(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		const n = 500
+		for i := range n {
+			name := fmt.Sprintf("hundreds/%d", i)
+			f.add(name, "1")
+			f.end(name)
+			follow(t, c, name, ChannelOptions{})
+		}
+		closed := map[string]bool{}
+		for e, err := range c.Events(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Closed {
+				closed[e.Channel] = true
+			}
+			if len(closed) == n {
+				break
+			}
+		}
+		if c.Status().Transport == WebSocket && f.framesGot(frameSubscribe) < 2 {
+			t.Error("all went into one message")
+		}
+	})
+}
+
 // TestConnSlowConsumer: a channel that nobody ranges over keeps a bounded part
 // of itself here, holds up no other, and loses nothing.
 func TestConnSlowConsumer(t *testing.T) {

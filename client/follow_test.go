@@ -489,7 +489,7 @@ func TestFollowClimbsBack(t *testing.T) {
 			streams++
 			return false
 		}
-		want := ""
+		var want strings.Builder
 		go func() {
 			for i := range 1200 {
 				f.add(fmt.Sprintf("%d;", i))
@@ -498,11 +498,11 @@ func TestFollowClimbsBack(t *testing.T) {
 			f.end()
 		}()
 		for i := range 1200 {
-			want += fmt.Sprintf("%d;", i)
+			want.WriteString(fmt.Sprintf("%d;", i))
 		}
 		got, _, err := collect(t.Context(), c, FollowOptions{})
-		if got != want || err != nil {
-			t.Errorf("got %d of %d bytes, %v", len(got), len(want), err)
+		if got != want.String() || err != nil {
+			t.Errorf("got %d of %d bytes, %v", len(got), len(want.String()), err)
 		}
 		if looks != 2 || streams != 2 { // the last look and the stream itself
 			t.Errorf("%d looks in vain, %d streams", looks, streams)

@@ -20,7 +20,7 @@ import (
 // a test wants to go wrong, it does in before.
 type many struct {
 	before   func(w http.ResponseWriter, r *http.Request) bool // true: the request is answered
-	late     time.Duration // that the answer to a publish over a WebSocket takes
+	late     time.Duration                                     // that the answer to a publish over a WebSocket takes
 	listener *pipeListener
 	page     int           // records of a data frame
 	longPoll time.Duration // that a long poll waits
@@ -325,6 +325,9 @@ func (f *many) take(at cursors, b []byte) (answers []string) {
 	}
 	if err := json.Unmarshal(b, &in); err != nil {
 		panic(err)
+	}
+	if len(b) > 65536 {
+		panic("a message longer than maxMessage")
 	}
 	f.mu.frames = append(f.mu.frames, in.Type)
 	switch in.Type {
