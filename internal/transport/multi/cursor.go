@@ -126,6 +126,7 @@ type deep struct {
 // Turn implements task.
 func (d *deep) Turn() bool {
 	c, k := d.c, d.c.conn
+	defer k.node.forget()
 	k.reading = false
 	switch {
 	case k.closed:

@@ -45,6 +45,9 @@ func (n *node) group(ch *hub.Channel, budget time.Duration) *group {
 	g := &group{n: n, ch: ch, budget: budget, beat: n.beat(budget)}
 	n.groups[key] = g
 	ch.Watch(g)
+	if ch.Stale() {
+		g.Moved() // nobody told it: it did not watch yet
+	}
 	return g
 }
 

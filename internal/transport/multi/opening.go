@@ -40,6 +40,7 @@ func (k *conn) open(o *opening) {
 // Turn implements task.
 func (o *opening) Turn() bool {
 	k := o.k
+	defer k.node.forget()
 	found := o.found
 	o.found = nil
 	for i := range found {
