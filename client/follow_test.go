@@ -498,11 +498,11 @@ func TestFollowClimbsBack(t *testing.T) {
 			f.end()
 		}()
 		for i := range 1200 {
-			want.WriteString(fmt.Sprintf("%d;", i))
+			fmt.Fprintf(&want, "%d;", i)
 		}
 		got, _, err := collect(t.Context(), c, FollowOptions{})
 		if got != want.String() || err != nil {
-			t.Errorf("got %d of %d bytes, %v", len(got), len(want.String()), err)
+			t.Errorf("got %d of %d bytes, %v", len(got), want.Len(), err)
 		}
 		if looks != 2 || streams != 2 { // the last look and the stream itself
 			t.Errorf("%d looks in vain, %d streams", looks, streams)
