@@ -69,11 +69,12 @@ func TestBudgetToTheMillisecond(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-					text := fmt.Sprint(time.Since(begin))
+					var text strings.Builder
+					_, _ = fmt.Fprint(&text, time.Since(begin))
 					for _, f := range e.frames {
-						text += " " + f.Channel + f.content()
+						text.WriteString(" " + f.Channel + f.content())
 					}
-					events <- text
+					events <- text.String()
 				}
 				close(events)
 			}()

@@ -389,7 +389,7 @@ func TestTokensElsewhere(t *testing.T) {
 	run(t, func(t *testing.T, m mode) {
 		dir := t.TempDir()
 		token := ""
-		got := ""
+		var got strings.Builder
 		for round := range 3 {
 			e, err := disklog.Open(dir, disklog.Options{})
 			if err != nil {
@@ -408,7 +408,7 @@ func TestTokensElsewhere(t *testing.T) {
 					r = s.do("GET", "subscribe?channel=a&offset=-1&channel=b&offset=-1", "")
 				}
 				for _, f := range s.polled(r) {
-					got += f.Channel + f.content()
+					got.WriteString(f.Channel + f.content())
 				}
 				token = r.header.Get("Stream-Resume")
 				s.idle()
@@ -419,8 +419,8 @@ func TestTokensElsewhere(t *testing.T) {
 		}
 		for round := range 3 {
 			for _, c := range []string{"a", "b"} {
-				if strings.Count(got, fmt.Sprintf("%s%d,", c, round)) != 1 {
-					t.Errorf("%s", got)
+				if strings.Count(got.String(), fmt.Sprintf("%s%d,", c, round)) != 1 {
+					t.Errorf("%s", got.String())
 				}
 			}
 		}
