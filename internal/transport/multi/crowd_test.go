@@ -3,6 +3,7 @@ package multi_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -158,4 +159,46 @@ func TestChannelThatComesJustThen(t *testing.T) {
 		k.bye()
 		s.idle()
 	}, plain...)
+}
+
+// A connection follows 10,000 channels and not one more, also such that do not
+// exist yet.
+func TestTenThousandChannels(t *testing.T) {
+	const channels = 10_000
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{Options: multi.Options{Rules: twohop.Rules{{Match: "c/*", Create: true}}}})
+		all := names(channels + 1)
+		k := s.connect()
+		k.send(`{"type":"subscribe","id":1,"channels":[{"channel":"%s"}]}`, strings.Join(all, `"},{"channel":"`))
+		if f := k.refused("too_many_channels"); string(f.ID) != "1" {
+			t.Errorf("%s", f.raw)
+		}
+		go k.send(`{"type":"subscribe","id":2,"channels":[{"channel":"%s"}]}`, strings.Join(all[:channels], `"},{"channel":"`))
+		for _, name := range all[:channels] {
+			if f := k.say("subscribed"); f.Channel != name || !f.Waiting {
+				t.Fatalf("%s", f.raw)
+			}
+		}
+		k.send(`{"type":"subscribe","channel":"%s"}`, all[channels])
+		k.refused("too_many_channels")
+		for _, i := range []int{7, 0, channels - 1} {
+			k.send(`{"type":"publish","id":%d,"channel":"%s","records":[%d]}`, i, all[i], i)
+			for range 2 { // the answer and the record, in whatever order
+				if f, err := k.next(); err != nil || f.Channel != all[i] || f.Type == "data" && f.content() != fmt.Sprint(i, ",") {
+					t.Fatalf("%s %v", f.raw, err)
+				}
+			}
+		}
+		go k.send(`{"type":"unsubscribe","channels":["%s"]}`, strings.Join(all[:channels], `","`))
+		for _, name := range all[:channels] {
+			if f := k.say("unsubscribed"); f.Channel != name {
+				t.Fatalf("%s", f.raw)
+			}
+		}
+		k.send(`{"type":"subscribe","channel":"%s","offset":"-1"}`, all[7])
+		k.say("subscribed")
+		k.say("data")
+		k.bye()
+		s.idle()
+	}, append([]mode{tcp}, loopModes...)...)
 }
