@@ -56,6 +56,12 @@ func (p *tab) wantAll(records int, channels ...string) {
 			p.t.Errorf("%d records of %s came, want %d", got, channel, records)
 		}
 	}
+	p.wantNothingWrong()
+}
+
+// wantNothingWrong looks at what came until now.
+func (p *tab) wantNothingWrong() {
+	p.t.Helper()
 	for _, wrong := range evaluate[[]string](p, "wrong") {
 		p.t.Error(wrong)
 	}
@@ -129,6 +135,7 @@ func ladder(t *testing.T, s *server, b *browser) {
 	t.Logf("SSE held back: long polls after %v", p.waitTransport("long-poll"))
 	p.count("page/a", 20)
 	p.wantWent("ws", "sse", "long-poll")
+	p.wantNothingWrong()
 
 	// The next page of the tab knows what did not get through, and for how long
 	// that is believed: make it seconds instead of minutes.
@@ -162,7 +169,8 @@ func buffered(t *testing.T, s *server, b *browser) {
 	p.wantWent("long-poll")
 }
 
-// tabs share a connection, and go on without the one that opened it.
+// tabs share a connection, and go on without the one that opened it. A request
+// that the client gave up is still read by the browser, for five seconds.
 func tabs(t *testing.T, s *server, b *browser) {
 	published := publish(t, s, many...)
 	w := openWindow(t, b)
@@ -171,15 +179,13 @@ func tabs(t *testing.T, s *server, b *browser) {
 		p.run("watch(%s, { shared: true })", many)
 		p.count("page/a", 20)
 	}
-	one := []string{`{transport="websocket"} 1`}
-	if readers := s.readers(t); !slices.Equal(readers, one) {
-		t.Errorf("two tabs have the readers %v at the server, want one", readers)
-	}
+	one := func() bool { return slices.Equal(s.readers(t), []string{`{transport="websocket"} 1`}) }
+	waitFor(t, "two tabs to be one reader at the server", one)
 	reconnects := evaluate[int](second, "client.status.reconnects")
 	first.close()
 	second.count("page/a", 50)
-	if readers := s.readers(t); !slices.Equal(readers, one) {
-		t.Errorf("the second tab has the readers %v at the server, want one", readers)
+	if !one() {
+		t.Errorf("the second tab has the readers %v at the server, want one", s.readers(t))
 	}
 	second.wantAll(published.end(), many...)
 	second.wantWent("ws")

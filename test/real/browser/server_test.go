@@ -187,7 +187,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // patience is what anything may take, but for what has a shorter time.
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 // waitFor asks until it is so, and fails the test if that takes too long.
 func waitFor(t *testing.T, what string, isSo func() bool) {
