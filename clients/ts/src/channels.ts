@@ -11,7 +11,6 @@ export interface Subscription extends Sub {
   budget: number
   /** The budget that the server told. */
   inForce?: number
-  readonly start: Start
   readonly sinks: Set<Sink>
   /** Of each that reads on its own: it looks whether it can share now. */
   readonly joiners: Set<() => void>
@@ -19,9 +18,8 @@ export interface Subscription extends Sub {
 
 export const subscription = (channel: string, start: Start): Subscription => ({
   channel,
-  start,
   from: start,
-  cursor: /_/.test(start.offset!) ? { name: "live", offset: start.offset } : { name: "new" },
+  cursor: /_/.test(start.offset!) ? { phase: "live", offset: start.offset } : { phase: "new" },
   budget: Infinity,
   sinks: new Set(),
   joiners: new Set(),

@@ -15,8 +15,8 @@ export type Share = (o: ConnectOptions & { url: string }, changed: () => void) =
 
 export class Client extends EventTarget {
   #hub?: Hub
-  /** What was asked for before it was clear whether tabs can share. */
-  #early: (() => void)[] = []
+  /** Resolves when it is clear whether tabs can share. */
+  readonly #ready: Promise<unknown>
   #transport: Transport | "auto"
   readonly #budget: number | string | undefined
 
@@ -26,23 +26,15 @@ export class Client extends EventTarget {
     this.#transport = o.transport ?? "auto"
     this.#budget = o.budget
     const changed = (): void => void this.dispatchEvent(new Event("status"))
-    const use = (hub = connection(env, transports, changed)): void => {
-      this.#hub = hub
-      for (const f of this.#early) f()
-    }
     const shared = o.shared && share?.({ ...o, url: env.base }, changed)
-    if (shared) {
-      void shared.then((hub) => {
-        use(hub)
-        changed()
-      })
-    }
-    else use()
+    this.#ready = Promise.resolve(shared).then((hub) => {
+      this.#hub = hub || connection(env, transports, changed)
+      changed()
+    })
   }
 
   #do(f: (h: Hub) => void): void {
-    if (this.#hub) f(this.#hub)
-    else this.#early.push(() => f(this.#hub!))
+    void this.#ready.then(() => f(this.#hub!))
   }
 
   /** What the connection does; a "status" event tells of changes other than counts. */
@@ -65,7 +57,7 @@ export class Client extends EventTarget {
   follow(channel: string, o: FollowOptions = {}): Follower {
     const budget = o.budget ?? this.#budget
     const ms = milliseconds(budget)
-    if (!(ms >= 0)) throw new TwohopError("invalid_parameter", "not a budget: " + budget, "250, 250ms, 2s are")
+    if (!(ms >= 0)) throw new TwohopError("invalid_parameter", "not a budget: " + budget)
     return new Follower(channel, ms, o, (what, f) => this.#do((h) => h[what](f)))
   }
 

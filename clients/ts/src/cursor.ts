@@ -9,7 +9,7 @@ import type { Frame } from "./types.js"
 
 /** new: it does not stand anywhere yet. live: it stands at its offset. ended: nothing more is taken. */
 export interface Cursor {
-  readonly name: "new" | "live" | "ended"
+  readonly phase: "new" | "live" | "ended"
   readonly offset?: string
   readonly upToDate?: boolean
 }
@@ -39,8 +39,8 @@ const subscribed: Rule = (c, _, f) => {
   const upToDate = f.upToDate || f.waiting // there is nothing in a channel that does not exist yet
   const news = upToDate && !c.upToDate
   // A channel that did not exist was followed from the beginning of any log; now it has one of its own.
-  if (c.name === "new" || /^[0_]+$/.test(c.offset!) || (news && f.offset === c.offset)) {
-    return { cursor: { name: "live", offset: f.offset, upToDate }, place, deliver: news ? "marks" : undefined }
+  if (c.phase === "new" || /^[0_]+$/.test(c.offset!) || (news && f.offset === c.offset)) {
+    return { cursor: { phase: "live", offset: f.offset, upToDate }, place, deliver: news ? "marks" : undefined }
   }
   return { cursor: c, place }
 }
@@ -49,7 +49,7 @@ const data: Rule = (c, place, f) => {
   if (!place) return { cursor: c, place }
   const to = place.at! > f.offset! ? place : { at: f.offset }
   const end = f.closed ? "closed" : undefined
-  const next: Cursor = { name: end ? "ended" : "live", offset: f.offset, upToDate: f.upToDate }
+  const next: Cursor = { phase: end ? "ended" : "live", offset: f.offset, upToDate: f.upToDate }
   if (c.offset !== undefined && f.offset! <= c.offset) {
     const marks = f.offset === c.offset && (end || (f.upToDate && !c.upToDate))
     return marks ? { cursor: next, place: to, deliver: "marks", end } : { cursor: c, place: to }
@@ -61,20 +61,20 @@ const data: Rule = (c, place, f) => {
 const reset: Rule = (c, place, f) => {
   if (!place) return { cursor: c, place }
   if (place.at !== c.offset) return { cursor: c, place: undefined, again: true }
-  if (f.reason === "deleted") return { cursor: { name: "ended", offset: f.offset }, place: undefined, deliver: "all", end: "deleted" }
-  return { cursor: { name: "live", offset: f.offset }, place: { at: f.offset }, deliver: "all" }
+  if (f.reason === "deleted") return { cursor: { phase: "ended", offset: f.offset }, place: undefined, deliver: "all", end: "deleted" }
+  return { cursor: { phase: "live", offset: f.offset }, place: { at: f.offset }, deliver: "all" }
 }
 
 const error: Rule = (c, place, f) => {
   if (f.code === "not_subscribed") return { cursor: c, place }
   if (f.code === "already_subscribed") return { cursor: c, place: undefined, again: true }
-  return { cursor: { name: "ended", offset: c.offset }, place: undefined, end: "error" }
+  return { cursor: { phase: "ended", offset: c.offset }, place: undefined, end: "error" }
 }
 
-export const rules: Record<Cursor["name"], Record<Kind, Rule>> = {
+export const rules: Record<Cursor["phase"], Record<Kind, Rule>> = {
   new: { subscribed, data, reset, unsubscribed: gone, error },
   live: { subscribed, data, reset, unsubscribed: gone, error },
   ended: { subscribed: ignore, data: ignore, reset: ignore, unsubscribed: gone, error: ignore },
 }
 
-export const take = (c: Cursor, place: Place, f: Frame): Taken => (rules[c.name][f.type as Kind] ?? ignore)(c, place, f)
+export const take = (c: Cursor, place: Place, f: Frame): Taken => (rules[c.phase][f.type as Kind] ?? ignore)(c, place, f)

@@ -32,7 +32,7 @@ export const mends = (code?: string): boolean =>
   /^(internal|storage_f|unav|unk|timeout|body_cut)/.test(code!)
 
 export const lost = (message: string): TwohopError =>
-  new TwohopError("unavailable", message, "is the server running, and is its address right?", { retry: true })
+  new TwohopError("unavailable", message, "is it running, and at this address?", { retry: true })
 
 /** An error of a frame, or of an item of a list. */
 export const told = (f: { code?: string; message?: string; hint?: string; offset?: string; channel?: string }): TwohopError =>
@@ -40,4 +40,4 @@ export const told = (f: { code?: string; message?: string; hint?: string; offset
 
 /** Any value that was thrown, as an error. */
 export const asError = (e: unknown): TwohopError =>
-  e instanceof TwohopError ? e : lost("no answer from the server: " + ((e as Error)?.message ?? e))
+  e instanceof TwohopError ? e : lost("no answer: " + e)

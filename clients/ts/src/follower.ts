@@ -29,14 +29,12 @@ export class Follower implements AsyncIterable<Batch>, Sink {
     private readonly ask: (what: "enter" | "leave", f: Follower) => void,
   ) {
     const { offset, tailRecords, since, signal } = options
-    this.at = { offset, tailRecords, since: since instanceof Date ? since.toISOString() : since?.toString() }
+    this.at = { offset, tailRecords, since: since === undefined ? since : String(+since || since) }
     this.done = new Promise((resolve, reject) => (this.#settle = (e) => (e ? reject(e) : resolve())))
     this.done.catch(() => {}) // whoever iterates has the error there
+    ask("enter", this)
+    signal?.addEventListener("abort", this.#abort)
     if (signal?.aborted) this.end()
-    else {
-      ask("enter", this)
-      signal?.addEventListener("abort", this.#abort)
-    }
   }
 
   /** Ends the follower; an iteration over it ends. */

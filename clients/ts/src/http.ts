@@ -11,21 +11,18 @@ export async function request(env: Env, path: string, init: RequestInit & { head
   const token = await tokenOf(env)
   const headers = { ...init.headers, ...(token && { Authorization: "Bearer " + token }) }
   const answer = await env.fetch(env.base + path, { ...init, headers })
-  if (!answer.ok) throw await refusal(env, answer)
+  if (!answer.ok) throw await refusal(answer)
   return answer
 }
 
-/** Milliseconds of Retry-After: seconds, or a date. */
-const retryAfter = (env: Env, value: string | null): number | undefined => {
-  const ms = +value! * 1000
-  return Math.min(ms >= 0 ? ms : Date.parse(value!) - env.clock.now(), 300_000) || undefined
-}
+/** The longest wait that a server may ask for. */
+const mostPatience = 300_000
 
 export interface Refusal extends TwohopError {
   reset?: Frame
 }
 
-async function refusal(env: Env, answer: Response): Promise<TwohopError> {
+async function refusal(answer: Response): Promise<TwohopError> {
   const { status, headers } = answer
   const body = (await answer.json().catch(() => ({}))) as Frame // a proxy's page is none
   const error: Refusal = new TwohopError(
@@ -35,7 +32,7 @@ async function refusal(env: Env, answer: Response): Promise<TwohopError> {
     {
       status,
       retry: /^(408|425|429|5(?!01))/.test(String(status)) || body.code === "body_cut",
-      after: retryAfter(env, headers.get("Retry-After")),
+      after: Math.min(+headers.get("Retry-After")! * 1000, mostPatience) || undefined, // a date is not looked at
       channel: body.channel,
       offset: headers.get("Stream-Next-Offset") ?? undefined,
     },
@@ -48,9 +45,8 @@ export const pathOf = (channel: string): string => "v1/stream/" + channel.split(
 
 /** The parameters of where a subscription begins. */
 export function where(q: URLSearchParams, s: Start): URLSearchParams {
-  if (s.tailRecords !== undefined) q.append("tail_records", String(s.tailRecords))
-  else if (s.since !== undefined) q.append("since", s.since)
-  else q.append("offset", s.offset ?? "now")
+  if (s.tailRecords !== undefined) q.append("tail_records", s.tailRecords as unknown as string)
+  else q.append(s.since ? "since" : "offset", s.since ?? s.offset ?? "now")
   return q
 }
 

@@ -7,7 +7,7 @@ import type { Env } from "./env.js"
 import { lost, mends, told, TwohopError } from "./errors.js"
 import { join } from "./join.js"
 import type { Lane, Line, Open } from "./lane.js"
-import { initial, step, type Event } from "./machine.js"
+import { initial, step, type Effect, type Event } from "./machine.js"
 import { recall, remember } from "./memory.js"
 import { needOf } from "./need.js"
 import { publisher } from "./publish.js"
@@ -18,18 +18,13 @@ export type Transports = { poll: Open } & Partial<Record<Transport, Open>>
 
 /** A lane was of use if it brought something, or stood for so long. */
 const usefulTime = 5000
-/** Three publishes within this time make a connection one that writes, for as long after. */
-const writeWindow = 10_000
+/** Three publishes, each within this time of the last, make a connection one that writes, for as long after. */
+const writePause = 5000
 const writeMemory = 60_000
 
 interface Running {
   lane?: Lane
-  transport: Transport
   isMade?: boolean
-  useful?: boolean
-  since: number
-  /** When something came. */
-  last: number
   watch?: unknown
 }
 
@@ -37,8 +32,8 @@ export const none = { bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
 
 export const closedError = (): Error => new TwohopError("closed", "the client is closed")
 
-/** A connection of one's own. changed is called when its status is another, but for counts. */
-export function connection(env: Env, transports: Transports, changed: (s: Status) => void): Hub {
+/** A connection of one's own. changed is called when its status may be another, but for counts. */
+export function connection(env: Env, transports: Transports, changed: () => void): Hub {
   const { clock } = env
   const lanes = new Map<number, Running>()
   const subs = new Map<string, Subscription>()
@@ -46,12 +41,12 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   const alive = new AbortController()
   const counts = { ...none }
   let again = new Set<string>()
-  let writes: number[] = []
+  let writes = 0
+  let wrote = 0
   let advice: Advice | undefined
   let lastError: Error | undefined
   let timer: unknown
   let scheduled = false
-  let said = ""
 
   const blocked = recall(env.base)
   // A transport that isn't there never gets through, unless somebody insists.
@@ -64,36 +59,29 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
 
   const status = (): Status => ({
     ...counts,
-    state: state.name === "trying" ? "open" : state.name === "waiting" && !state.reachable ? "offline" : state.name,
+    state: state.phase === "trying" ? "open" : state.phase === "waiting" && !state.reachable ? "offline" : state.phase,
     transport: state.transport,
     advice,
     lastError,
   })
 
-  function tell(): void {
-    const s = status()
-    const now = JSON.stringify([s.state, s.transport, s.advice, s.lastError?.message])
-    if (now !== said) {
-      said = now
-      changed(s)
-    }
-  }
-
   function dispatch(e: Event): void {
     const [after, effects] = step(state, e, clock.now(), clock.random())
     state = after
-    for (const [what, n, transport] of effects) {
-      if (what === "open") open(n, transport)
-      else if (what === "adopt") serving()!.lane!.sync(again)
-      else if (what === "drop") drop(n)
-      else if (what === "remember") remember(env.base, n)
-      else if (what === "end") endAll((lastError = n))
-      else {
-        clock.clear(timer)
-        if (n !== undefined) timer = clock.set(() => dispatch({ type: "timer" }), n)
-      }
-    }
-    tell()
+    for (const [what, ...args] of effects) (perform[what] as (...a: unknown[]) => void)(...args)
+    changed()
+  }
+
+  const perform: { [K in Effect[0]]: (...args: Extract<Effect, [K, ...unknown[]]> extends [K, ...infer A] ? A : never) => void } = {
+    open,
+    drop,
+    adopt: () => serving()!.lane!.sync(again),
+    remember: (blocked) => remember(env.base, blocked),
+    end: (error) => endAll((lastError = error)),
+    timer(ms) {
+      clock.clear(timer)
+      if (ms !== undefined) timer = clock.set(() => dispatch({ type: "timer" }), ms)
+    },
   }
 
   function drop(n: number): void {
@@ -106,10 +94,12 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
 
   function open(n: number, transport: Transport): void {
     const since = clock.now()
-    const r: Running = { transport, since, last: since }
-    if (lanes.size === 0 && state.lanes > 1) counts.reconnects++
+    const r: Running = {}
+    /** When something came. */
+    let last = since
+    let useful = false
     lanes.set(n, r)
-    const dead = (): { lane: number; lasted: boolean } => ({ lane: n, lasted: r.useful || clock.now() - since > usefulTime })
+    const dead = (): { lane: number; lasted: boolean } => ({ lane: n, lasted: useful || clock.now() - since > usefulTime })
     const line: Line = {
       env,
       subs,
@@ -117,14 +107,14 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
       forced: !!state.forced,
       fed(bytes) {
         counts.bytesIn += bytes
-        r.last = clock.now()
+        last = clock.now()
       },
       expect(ms, failure) {
         clock.clear(r.watch)
-        r.last = clock.now()
+        last = clock.now()
         if (!lanes.has(n)) return // it has been dropped
         const look = (): void => {
-          const left = r.last + ms - clock.now()
+          const left = last + ms - clock.now()
           if (left > 0) r.watch = clock.set(look, left)
           else line.broke(failure, lost(`nothing came over ${transport} for ${ms / 1000} s`))
         }
@@ -133,11 +123,12 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
       made() {
         if (r.isMade) return
         r.isMade = true
+        if (lanes.size < 2 && n > 1) counts.reconnects++
         dispatch({ type: "opened", lane: n })
         outbox.pump()
       },
       frames(frames) {
-        for (const f of frames) if (state.lane === n) frame(line, r, n, f)
+        for (const f of frames) if (state.lane === n) frame(f)
       },
       over: (pace) => dispatch({ type: "ended", ...dead(), pace }),
       broke(failure, error) {
@@ -146,50 +137,48 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
       },
     }
     r.lane = (transports[transport] ?? transports.poll)(line)
-  }
 
-  function frame(line: Line, r: Running, n: number, f: Frame): void {
-    if (f.type === "drain") return dispatch({ type: "drain", lane: n, delay: f.delay! })
-    if (outbox.answered(f)) return
-    if (f.type === "advice") {
-      advice = { transport: f.transport!, interval: f.interval }
-      // Without a channel it is for all that are followed.
-      for (const s of subs.values()) if ((f.channel ?? s.channel) === s.channel) s.advice = advice
-      weigh()
-      return tell()
+    function frame(f: Frame): void {
+      if (f.type === "drain") return dispatch({ type: "drain", lane: n, delay: f.delay! })
+      if (outbox.answered(f)) return
+      if (f.type === "advice") {
+        advice = f as Advice
+        // Without a channel it is for all that are followed.
+        for (const s of subs.values()) if ((f.channel ?? s.channel) === s.channel) s.advice = advice
+        weigh()
+        return changed()
+      }
+      const sub = subs.get(f.channel!)
+      if (!sub) return
+      if (f.type === "error" && mends(f.code)) return line.broke("lost", told(f))
+      const { channel, sinks, joiners } = sub
+      if (f.type === "subscribed") {
+        sub.inForce = f.budget
+        for (const sink of sinks) sink.inForce(f.budget!)
+      }
+      const t = take(sub.cursor, line.places.get(channel), f)
+      line.places.set(channel, t.place)
+      sub.cursor = t.cursor
+      if (t.cursor.offset) sub.from = { offset: t.cursor.offset }
+      if (t.deliver) {
+        const batch = (t.deliver === "all" ? batchOf : marksOf)(f)
+        useful = true
+        counts.batches++
+        counts.records += batch.records.length
+        for (const sink of [...sinks]) sink.batch(batch)
+        for (const meet of [...joiners]) meet()
+      }
+      if (t.again) {
+        again.add(channel)
+        schedule()
+      }
+      if (t.end) end(sub, t.end === "error" ? told(f) : undefined)
     }
-    const sub = subs.get(f.channel!)
-    if (!sub) return
-    if (f.type === "error" && mends(f.code)) return line.broke("lost", told(f))
-    const { channel, sinks, joiners } = sub
-    if (f.type === "subscribed") {
-      sub.inForce = f.budget
-      for (const sink of sinks) sink.inForce(f.budget!)
-    }
-    const t = take(sub.cursor, line.places.get(channel), f)
-    line.places.set(channel, t.place)
-    sub.cursor = t.cursor
-    if (t.cursor.offset) sub.from = { offset: t.cursor.offset }
-    if (t.deliver) {
-      const batch = (t.deliver === "all" ? batchOf : marksOf)(f)
-      r.useful = true
-      counts.batches++
-      counts.records += batch.records.length
-      for (const sink of [...sinks]) sink.batch(batch)
-      for (const meet of [...joiners]) meet()
-    }
-    if (t.again) {
-      again.add(channel)
-      schedule()
-    }
-    if (t.end) end(sub, t.end === "error" ? told(f) : undefined)
   }
 
   function weigh(): void {
-    const [last = -Infinity, , third = -Infinity] = writes
-    const writing = clock.now() - last < writeMemory && last - third < writeWindow
-    const need = needOf(subs.values(), writing)
-    if (need !== state.need) dispatch({ type: "need", note: { need } })
+    const need = needOf(subs.values(), writes > 2 && clock.now() - wrote < writeMemory)
+    if (need !== state.best) dispatch({ type: "need", note: { best: need } })
   }
 
   /** Changes of the list come together: they are told once, at the end of the turn. */
@@ -234,8 +223,8 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
   }
 
   function enter(sink: Sink): void {
-    const { at, channel } = sink
-    if (state.name === "closed") return sink.end()
+    const { channel } = sink
+    if (state.phase === "closed") return sink.end()
     let sub = subs.get(channel)
     const attach = (): void => {
       sub!.sinks.add(sink)
@@ -243,13 +232,7 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
       tune(sub!)
     }
     if (!sub) {
-      subs.set(channel, (sub = subscription(channel, at)))
-      return attach()
-    }
-    const { offset, upToDate } = sub.cursor
-    if (offset ? at.offset === offset : JSON.stringify(sub.start) === JSON.stringify(at)) return attach()
-    if (upToDate && !at.tailRecords && !at.since && (at.offset ?? "now") === "now") {
-      sink.batch({ channel, records: [], offset: offset!, upToDate, closed: false })
+      subs.set(channel, (sub = subscription(channel, sink.at)))
       return attach()
     }
     const control = new AbortController()
@@ -261,13 +244,16 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
     }
     const meet = (): void => {
       const there = subs.get(channel) === sub
-      if (there && sub!.cursor.offset !== sink.at.offset) return
+      const { offset } = sub!.cursor
+      // In a channel that does not exist yet all stand at the same place, which is all zeros.
+      if (there && (!offset || (offset !== sink.at.offset && /[1-9]/.test(offset)))) return
       stop()
       if (there) attach()
       else enter(sink) // there is nothing to share with any more
     }
     joiners.add(meet)
     joining.set(sink, stop)
+    meet()
     void join(env, sub, sink, meet, control.signal)
   }
 
@@ -293,8 +279,10 @@ export function connection(env: Env, transports: Transports, changed: (s: Status
     },
 
     publish(item) {
-      if (state.name === "closed") return Promise.reject(closedError())
-      writes = [clock.now(), ...writes].slice(0, 3)
+      if (state.phase === "closed") return Promise.reject(closedError())
+      const now = clock.now()
+      writes = now - wrote < writePause ? writes + 1 : 1
+      wrote = now
       schedule()
       return outbox.publish(item)
     },

@@ -27,7 +27,8 @@ export async function join(env: Env, { channel }: Subscription, sink: Sink, meet
     } catch (e) {
       if (signal.aborted) return
       const error = asError(e)
-      if (error.retry === false) return sink.end(error)
+      // Whether it is worth waiting for a channel that is not there, the one who shares is told.
+      if (error.retry === false && error.status !== 404) return sink.end(error)
       await pause(env.clock, error, ++fails, signal)
     }
   }

@@ -18,7 +18,7 @@ export type Name =
 export type Blocked = Partial<Record<Transport, number>>
 
 export interface State {
-  readonly name: Name
+  readonly phase: Name
   /** The lane that serves, or is to serve as soon as it is made; 0 is none. */
   readonly lane: number
   readonly transport?: Transport
@@ -28,7 +28,7 @@ export interface State {
   /** The transport that the user insists on. */
   readonly forced?: Transport
   /** The transport that is best for what is followed; undefined when nothing is. */
-  readonly need?: Transport
+  readonly best?: Transport
   /** Until when a transport is taken for not getting through. */
   readonly blocked: Blocked
   /** Transports that failed since a lane last opened: blocked, should a lower one open. */
@@ -49,7 +49,7 @@ export type Failure = "lost" | "refused" | "denied"
 
 /** note: what the event says, noted in every state; the cell says what follows. */
 export type Event =
-  | { type: "need"; note: { need?: Transport } }
+  | { type: "need"; note: { best?: Transport } }
   | { type: "force"; note: { forced?: Transport; suspects: [] } }
   | { type: "online" | "offline"; note: { reachable: boolean } }
   | { type: "opened"; lane: number }
@@ -85,7 +85,7 @@ export const shortBlock = 30_000
 export const maxWait = 30_000
 
 export const initial = (forced?: Transport, blocked: Blocked = {}): State => ({
-  name: "idle", lane: 0, next: 0, forced, blocked, suspects: [], fails: 0, pace: 1000, reachable: true, lanes: 0,
+  phase: "idle", lane: 0, next: 0, forced, blocked, suspects: [], fails: 0, pace: 1000, reachable: true, lanes: 0,
 })
 
 /** The longest wait before the next try; any part of it may be taken. */
@@ -96,7 +96,7 @@ const lower: Partial<Record<Transport, Transport>> = { ws: "sse", sse: "long-pol
 
 /** The transport to use now. */
 export function pick(s: State, now: number): Transport | undefined {
-  let t = s.need && (s.forced ?? s.need)
+  let t = s.best && (s.forced ?? s.best)
   while (!s.forced && t && lower[t] && ((s.blocked[t] ?? 0) > now || s.suspects.includes(t))) t = lower[t]
   return t
 }
@@ -110,7 +110,7 @@ const beside = (s: State): Effect[] => drops({ ...s, lane: 0 })
 
 /** Leaves all lanes for a state without one. */
 const leave = (s: State, name: Name, ms?: number): Out => [
-  { ...s, name, lane: 0, next: 0, transport: undefined, nextTransport: undefined },
+  { ...s, phase: name, lane: 0, next: 0, transport: undefined, nextTransport: undefined },
   [...drops(s), ["timer", ms]],
 ]
 
@@ -120,7 +120,7 @@ const begin: Handler<unknown> = (s, _, now) => {
   if (!transport) return leave(s, "idle")
   const lane = s.lanes + 1
   return [
-    { ...s, name: "connecting", lane, lanes: lane, transport, next: 0, nextTransport: undefined },
+    { ...s, phase: "connecting", lane, lanes: lane, transport, next: 0, nextTransport: undefined },
     [...drops(s), ["timer"], ["open", lane, transport]],
   ]
 }
@@ -131,26 +131,25 @@ const wait = (s: State, ms: number): Out => leave(s, "waiting", s.reachable ? ms
 /** The lane serves; a timer brings a better one, once that may get through. */
 const settle = (s: State, now: number, random: number, ...effects: Effect[]): Out => {
   let ms: number | undefined
-  if (s.forced && s.transport !== s.forced) ms = random * bound(s)
-  else if (s.transport !== s.need) {
+  if (s.transport !== (s.forced ?? s.best)) {
     const until = Math.min(...Object.values(s.blocked).filter((t) => t > now))
     if (until < Infinity) ms = until - now + random * 1000
   }
-  return [{ ...s, name: "open", next: 0, nextTransport: undefined }, [...effects, ["timer", ms]]]
+  return [{ ...s, phase: "open", next: 0, nextTransport: undefined }, [...effects, ["timer", ms]]]
 }
 
 /** Makes a lane beside the one that serves. */
 const attempt = (s: State, transport: Transport): Out => {
   const next = s.lanes + 1
   return [
-    { ...s, name: "trying", next, lanes: next, nextTransport: transport },
+    { ...s, phase: "trying", next, lanes: next, nextTransport: transport },
     [...beside(s), ["timer"], ["open", next, transport]],
   ]
 }
 
 /** The transport to use while one serves: what is best and gets through is not given up for what was said of it before. */
 const better = (s: State, now: number): Transport | undefined =>
-  s.transport === (s.forced ?? s.need) ? s.need && s.transport : pick(s, now)
+  s.transport === (s.forced ?? s.best) ? s.best && s.transport : pick(s, now)
 
 /** Something has changed while a lane serves: is it still the right one? */
 const choose: Handler<unknown> = (s, _, now, random) => {
@@ -190,7 +189,7 @@ const failed: Handler<{ lasted: boolean; failure: Failure; error: TwohopError }>
     return begin({ ...t, suspects: [...s.suspects, s.transport!] }, e, now, random)
   }
   if (e.failure === "denied" || (e.failure === "refused" && e.error.retry === false)) {
-    const [out, effects] = leave({ ...t, need: undefined, fails: 0 }, "idle")
+    const [out, effects] = leave({ ...t, best: undefined, fails: 0 }, "idle")
     return [out, [...effects, ["end", e.error]]]
   }
   return wait(t, (e.error.after ?? 0) + random * bound(t))
@@ -202,11 +201,12 @@ const lostOne: Handler<{ lane: number; lasted?: boolean; failure?: Failure }> = 
   if (e.lane === s.lane) {
     // The other one, which is being made, is the only one now.
     const t = failure(s, e.lasted)
-    return [{ ...t, name: "connecting", lane: s.next, transport: s.nextTransport, next: 0, nextTransport: undefined }, [gone]]
+    return [{ ...t, phase: "connecting", lane: s.next, transport: s.nextTransport, next: 0, nextTransport: undefined }, [gone]]
   }
   const t = failure(s)
-  if (s.forced || s.nextTransport === s.transport) return settle(t, now, random, gone)
-  const blocked = { ...s.blocked, [s.nextTransport!]: now + (e.failure === "refused" ? blockTime : shortBlock) }
+  if (s.nextTransport === s.transport) return settle(t, now, random, gone)
+  const long = e.failure === "refused" && !s.forced
+  const blocked = { ...s.blocked, [s.nextTransport!]: now + (long ? blockTime : shortBlock) }
   return settle({ ...t, blocked }, now, random, gone, ["remember", blocked])
 }
 
@@ -248,5 +248,5 @@ export const table: Table = {
 export function step(s: State, e: Event, now: number, random: number): Out {
   const { lane, note } = e as { lane?: number; note?: Partial<State> }
   if (lane && lane !== s.lane && lane !== s.next) return [s, []]
-  return (table[s.name][e.type] as Handler<Event>)({ ...s, ...note }, e, now, random)
+  return (table[s.phase][e.type] as Handler<Event>)({ ...s, ...note }, e, now, random)
 }

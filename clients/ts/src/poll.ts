@@ -6,8 +6,8 @@
 // stand anywhere yet, in one request.
 
 import { sleep } from "./env.js"
+import type { TwohopError } from "./errors.js"
 import { readPage } from "./http.js"
-import type { Refusal } from "./http.js"
 import type { Lane, Line, Sub } from "./lane.js"
 import { interval } from "./need.js"
 import { loop, subscribe } from "./requests.js"
@@ -49,38 +49,36 @@ export function poll(line: Line): Lane {
   const { env, places } = line
   const { clock } = env
   const due = new Map<string, number>()
-  const missing = new Set<string>()
 
   return loop(line, async (signal) => {
     const begun = clock.now()
-    const give = (s: Sub[], frames: Frame[]): void => {
+    const give = async (asked: Sub[], answer: Promise<Frame[]>): Promise<void> => {
+      const frames = await answer
+      for (const s of asked) due.set(s.channel, begun + interval(s) * (0.9 + 0.1 * clock.random()))
       // What is not up to date is asked for again at once.
-      for (const { channel } of s) due.set(channel, begun + interval(line.subs.get(channel) ?? s[0]!) * (0.9 + 0.1 * clock.random()))
-      for (const { type, upToDate, waiting, channel } of frames) {
-        if (type === "subscribed" && !waiting) missing.delete(channel!)
-        if (type === "reset" || (type === "data" && !upToDate)) due.delete(channel!)
-      }
+      for (const f of frames) if (f.reason || (f.type === "data" && !f.upToDate)) due.delete(f.channel!)
       line.made()
       line.frames(frames)
     }
-    const page = async (s: Sub): Promise<void> => {
+    const page = async ({ channel, cursor, from }: Sub): Promise<Frame[]> => {
       try {
-        const place = { at: s.cursor.offset }
-        const f = await readPage(env, s.channel, s.from, false, signal)
-        places.set(s.channel, place)
+        const f = await readPage(env, channel, from, false, signal)
+        places.set(channel, { at: cursor.offset })
         line.fed(JSON.stringify(f).length)
-        give([s], [f])
+        return [f]
       } catch (e) {
-        if (!/404|410/.test(String((e as Refusal).status))) throw e
-        missing.add(s.channel) // whether it is worth waiting for, the other request tells
+        const error = e as TwohopError
+        if (error.status !== 404 && error.status !== 410) throw e
+        return [{ ...error, message: error.message, type: "error", channel }]
       }
     }
 
     const subs = [...line.subs.values()].filter(({ channel }) => !(due.get(channel)! > begun && places.get(channel)))
-    const single = subs.filter((s) => s.cursor.offset && !missing.has(s.channel)).slice(0, subs.length > few ? 0 : few)
+    // Who waits for a channel to be created stands at the beginning of any log, which is all zeros.
+    const single = subs.length > few ? [] : subs.filter((s) => /[1-9]/.test(s.cursor.offset!))
     const rest = subs.filter((s) => !single.includes(s))
     line.expect(patience, "lost")
-    await Promise.all([...single.map(page), rest.length && ask(line, rest, undefined, signal).then((f) => give(rest, f))])
+    await Promise.all([...single.map((s) => give([s], page(s))), rest.length && give(rest, ask(line, rest, undefined, signal))])
     const wait = Math.min(1e9, ...[...line.subs.keys()].map((c) => (due.get(c) ?? 0) - clock.now()))
     line.expect(wait + patience, "lost")
     if (wait > 0) await sleep(clock, wait, signal)

@@ -58,11 +58,11 @@ async function post(env: Env, i: Item): Promise<Published> {
   const body = (i.bytes as BodyInit) ?? i.text ?? JSON.stringify(i.records)
   const signal = AbortSignal.timeout(patience)
   const h = (await request(env, pathOf(i.channel), { method: "POST", headers, body, signal })).headers
-  const get = (name: string): string | undefined => h.get("Stream-" + name) ?? undefined
+  const get = (name: string): string => h.get("Stream-" + name)!
   return {
-    offset: get("Next-Offset")!,
+    offset: get("Next-Offset"),
     durability: get("Durability"),
-    readers: Number(get("Readers")),
+    readers: +get("Readers"),
     duplicate: !!get("Duplicate"),
   }
 }

@@ -50,13 +50,12 @@ export function loop(line: Line, once: (signal: AbortSignal) => Promise<void>): 
 
   void run()
   return {
-    // Changes seldom come alone, so they wait a little; to be rid of a channel is not urgent.
+    // Changes seldom come alone, so they wait a little.
     sync(again) {
       for (const c of again) places.delete(c)
-      const hurry = again.size > 0 || [...subs.keys()].some((c) => !asked.has(c))
-      if (!hurry && asked.size === subs.size) return
+      if (!again.size && asked.size === subs.size && [...subs.keys()].every((c) => asked.has(c))) return
       env.clock.clear(timer)
-      timer = env.clock.set(() => control.abort(), hurry ? 20 : 2000)
+      timer = env.clock.set(() => control.abort(), 20)
     },
     close() {
       closed = true

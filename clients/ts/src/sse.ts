@@ -17,11 +17,10 @@ export function parser(): { feed(text: string): Frame[]; pace?: number } {
       const events = (rest + text).split("\n\n")
       rest = events.pop()!
       return events.flatMap((event) => {
-        const all = (field: string): string => [...event.matchAll(new RegExp(`^${field}: ?(.*)`, "gm"))].map((m) => m[1]).join("")
-        const pace = all("retry")
-        if (pace) p.pace = +pace
-        const data = all("data")
-        return data && !all("event") ? (JSON.parse(data) as Frame[]) : []
+        const pace = /^retry: ?(\d+)/m.exec(event)
+        if (pace) p.pace = +pace[1]!
+        const data = [...event.matchAll(/^data: ?(.*)/gm)].map((m) => m[1]).join("")
+        return data && !/^event/m.test(event) ? (JSON.parse(data) as Frame[]) : []
       })
     },
   }
@@ -34,7 +33,7 @@ export const sse: Open = (line) =>
     // The first bytes come at once, unless something on the way collects them.
     line.expect(line.forced ? 15_000 : 2000, "refused")
     const answer = await subscribe(line.env, [...line.subs.values()], "sse", signal)
-    if (!/^text\/event-stream/.test(answer.headers.get("Content-Type")!)) throw lost("not an event stream")
+    if (!/^text\/event-stream/.test(answer.headers.get("Content-Type")!)) throw lost("not a twohop server")
     const reader = answer.body!.getReader()
     const decoder = new TextDecoder()
     const events = parser()

@@ -11,8 +11,7 @@ import type { Hub, Sink } from "./types.js"
 /** Serves pages, where this is a SharedWorker. */
 export function serveTabs(transports: Transports): void {
   if (!("SharedWorkerGlobalScope" in globalThis)) return
-  /** Whether a page can be asked for a token. */
-  const pages = new Map<Call<PageSide>, boolean>()
+  const pages = new Set<Call<PageSide>>()
   let waiting: ((token?: string) => void)[] = []
   let hub: Hub | undefined
 
@@ -20,7 +19,7 @@ export function serveTabs(transports: Transports): void {
   const ask = (): Promise<string> =>
     new Promise((resolve) => {
       waiting.push(resolve as () => void)
-      for (const [page, asks] of pages) if (asks) page("token")
+      for (const page of pages) page("token")
     })
 
   const show = (page: Call<PageSide>): void => {
@@ -32,15 +31,16 @@ export function serveTabs(transports: Transports): void {
     const sinks = new Map<number, Sink>()
     const page = ends<WorkerSide, PageSide>(port!, {
       hello(url, token, transport, lock) {
-        pages.set(page, token === true)
+        pages.add(page)
         hub ??= connection(environment({ url, token: token === true ? ask : token, transport }), transports, () => {
-          for (const p of pages.keys()) show(p)
+          pages.forEach(show)
         })
         show(page)
         // Granted when the page is gone.
         void navigator.locks.request(lock, () => {
           pages.delete(page)
           for (const s of sinks.values()) hub!.leave(s)
+          port!.close()
         })
       },
       enter(id, channel, at, wanted) {

@@ -68,7 +68,7 @@ export const ws: Open = (line) => {
 
   async function open(): Promise<void> {
     if (!env.WebSocket) {
-      throw new TwohopError("unsupported", "there is no WebSocket here", "pass one to connect()", { retry: false })
+      throw new TwohopError("unsupported", "no WebSocket here", "pass one to connect()", { retry: false })
     }
     const token = await tokenOf(env)
     if (closed) return
@@ -82,7 +82,7 @@ export const ws: Open = (line) => {
     socket.onerror = socket.onclose = (e: Event & { code?: number; reason?: string }) => {
       if (closed) return
       if (e.code === 1012) line.over()
-      else line.broke(welcome ? "lost" : "refused", lost(`the WebSocket was closed: ${e.code} ${e.reason}`))
+      else line.broke(welcome ? "lost" : "refused", lost(`WebSocket closed: ${e.code} ${e.reason}`))
     }
   }
 

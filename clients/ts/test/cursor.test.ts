@@ -5,12 +5,12 @@ import type { Cursor, Place } from "../src/cursor.js"
 import type { Frame } from "../src/types.js"
 import { offset } from "./world.js"
 
-type Answer = [name: Cursor["name"], stands: number | undefined, place: number | undefined | "nowhere", deliver?: string, more?: string]
+type Answer = [name: Cursor["phase"], stands: number | undefined, place: number | undefined | "nowhere", deliver?: string, more?: string]
 
 // Each state of a cursor that stands at 5 (or nowhere), each kind of frame, and each
 // place where the lane may stand: nowhere, before, at, and beyond the cursor.
-const cursors: Record<Cursor["name"], Cursor> = {
-  new: { name: "new" }, live: { name: "live", offset: offset(5) }, ended: { name: "ended", offset: offset(5) },
+const cursors: Record<Cursor["phase"], Cursor> = {
+  new: { phase: "new" }, live: { phase: "live", offset: offset(5) }, ended: { phase: "ended", offset: offset(5) },
 }
 const frames = {
   subscribed5: { type: "subscribed", offset: offset(5), upToDate: true },
@@ -30,19 +30,19 @@ const places: Record<string, Place> = { nowhere: undefined, start: { at: undefin
 const n = (o: string | undefined): number | undefined => (o === undefined ? undefined : Number(o.split("_")[1]))
 const answer = (c: Cursor, p: Place, f: Frame): Answer => {
   const t = take(c, p, f)
-  return [t.cursor.name, n(t.cursor.offset), t.place ? n(t.place.at) : "nowhere", t.deliver, t.again ? "again" : t.end]
+  return [t.cursor.phase, n(t.cursor.offset), t.place ? n(t.place.at) : "nowhere", t.deliver, t.again ? "again" : t.end]
 }
 
 type Row = Record<keyof typeof frames, Record<keyof typeof places & string, Answer>>
 const same = (a: Answer): Record<string, Answer> => ({ nowhere: a, start: a, p3: a, p5: a, p6: a })
 
 test("every state, frame and place has its answer", () => {
-  const stays = (c: Cursor["name"], at: number | undefined): Record<string, Answer> => ({
+  const stays = (c: Cursor["phase"], at: number | undefined): Record<string, Answer> => ({
     nowhere: [c, at, "nowhere", undefined, undefined], start: [c, at, undefined, undefined, undefined], p3: [c, at, 3, undefined, undefined],
     p5: [c, at, 5, undefined, undefined], p6: [c, at, 6, undefined, undefined],
   })
-  const again = (at: number | undefined, c: Cursor["name"] = "live"): Answer => [c, at, "nowhere", undefined, "again"]
-  const want: Record<Cursor["name"], Row> = {
+  const again = (at: number | undefined, c: Cursor["phase"] = "live"): Answer => [c, at, "nowhere", undefined, "again"]
+  const want: Record<Cursor["phase"], Row> = {
     live: {
       subscribed5: same(["live", 5, 5, "marks", undefined]),
       data5: { ...same(["live", 5, 5, undefined, undefined]), nowhere: ["live", 5, "nowhere", undefined, undefined], p6: ["live", 5, 6, undefined, undefined] },
@@ -76,7 +76,7 @@ test("every state, frame and place has its answer", () => {
     for (const [f, frame] of Object.entries(frames)) {
       for (const [p, place] of Object.entries(places)) {
         cells++
-        assert.deepEqual(answer(cursor, place, frame), want[c as Cursor["name"]][f as keyof typeof frames][p], `${c} + ${f} at ${p}`)
+        assert.deepEqual(answer(cursor, place, frame), want[c as Cursor["phase"]][f as keyof typeof frames][p], `${c} + ${f} at ${p}`)
       }
     }
   }
@@ -93,7 +93,7 @@ test("lanes that overlap in any way give each record once", () => {
       x = Math.imul(x ^ (x >>> 15), 0x2c1b3c6d) + 0x9e3779b9
       return ((x ^ (x >>> 13)) >>> 0) % below
     }
-    let cursor: Cursor = { name: "new" }
+    let cursor: Cursor = { phase: "new" }
     const got: number[] = []
     const lanes = [0, 1, 2].map(() => ({ place: undefined as Place, reads: -1 }))
     const tail = 40

@@ -12,7 +12,7 @@ const needs: (Transport | undefined)[] = ["ws", "sse", "poll", undefined]
 function events(s: State): Event[] {
   const all: Event[] = [{ type: "timer" }, { type: "close" }, { type: "wake" }]
   for (const online of [true, false]) all.push({ type: online ? "online" : "offline", note: { reachable: online } })
-  for (const need of needs) all.push({ type: "need", note: { need } })
+  for (const need of needs) all.push({ type: "need", note: { best: need } })
   for (const forced of [undefined, "ws", "long-poll"] as const) all.push({ type: "force", note: { forced, suspects: [] } })
   for (const lane of new Set([s.lane, s.next, 9999].filter((n) => n))) {
     all.push({ type: "opened", lane }, { type: "drain", lane, delay: 700 })
@@ -49,11 +49,11 @@ test("every state and event that can come together keeps the invariants", () => 
     const from: State = s
     for (const e of events(from)) {
       pairs++
-      if (!reached.has(s.name)) reached.set(s.name, new Set())
-      reached.get(s.name)!.add(e.type)
+      if (!reached.has(s.phase)) reached.set(s.phase, new Set())
+      reached.get(s.phase)!.add(e.type)
       const [t, effects] = step(s, e, now, 0.5)
       freeze(t)
-      const check = (ok: boolean): void => void (ok || assert.fail(`${s.name} + ${JSON.stringify(e)} -> ${t.name}\n${JSON.stringify(s)}\n${JSON.stringify([t, effects])}`))
+      const check = (ok: boolean): void => void (ok || assert.fail(`${s.phase} + ${JSON.stringify(e)} -> ${t.phase}\n${JSON.stringify(s)}\n${JSON.stringify([t, effects])}`))
 
       // Lanes: those that are open are those that the state names.
       const lanes: Set<number> = new Set([s.lane, s.next].filter((n) => n))
@@ -65,20 +65,20 @@ test("every state and event that can come together keeps the invariants", () => 
         if (f[0] === "timer") timer = f[1]
       }
       check(String([...lanes].sort()) === String([t.lane, t.next].filter((n) => n).sort()))
-      check((t.lane > 0) === (["connecting", "open", "trying"].includes(t.name)))
-      check((t.next > 0) === (t.name === "trying"))
+      check((t.lane > 0) === (["connecting", "open", "trying"].includes(t.phase)))
+      check((t.next > 0) === (t.phase === "trying"))
       check((t.transport !== undefined) === (t.lane > 0))
       check((t.nextTransport !== undefined) === (t.next > 0))
 
       // A timer is what leads on from where nothing else does.
-      if (t.name === "waiting" && s.name !== "waiting") check(typeof timer === "number" && timer >= 0)
+      if (t.phase === "waiting" && s.phase !== "waiting") check(typeof timer === "number" && timer >= 0)
       if (typeof timer === "number") check(timer <= Math.max(maxWait * 11, blockTime + 1000))
       // What serves is what was picked, or a better one is on its way or has its time.
-      if (t.name === "open" && pick(t, now) !== t.transport && t.transport !== (t.forced ?? t.need) && e.type !== "online" && s.name !== "open") check(timer !== undefined)
+      if (t.phase === "open" && pick(t, now) !== t.transport && t.transport !== (t.forced ?? t.best) && e.type !== "online" && s.phase !== "open") check(timer !== undefined)
       // Nothing serves and nothing is made: only if nothing is followed.
-      if (t.name === "idle" && !effects.some((f) => f[0] === "end")) check(!t.need || e.type !== "need")
-      if (s.name === "closed") check(t.name === "closed")
-      if (e.type === "close") check(t.name === "closed")
+      if (t.phase === "idle" && !effects.some((f) => f[0] === "end")) check(!t.best || e.type !== "need")
+      if (s.phase === "closed") check(t.phase === "closed")
+      if (e.type === "close") check(t.phase === "closed")
       if ("lane" in e && e.lane === 9999) check(t === s && !effects.length)
       // Whoever insists on a transport is not given another one to begin with.
       for (const f of effects) if (f[0] === "open" && t.forced) check(f[2] === t.forced)
@@ -92,14 +92,14 @@ test("every state and event that can come together keeps the invariants", () => 
   }
   // From everywhere, if lanes open and timers fire, something serves.
   for (const from of seen.values()) {
-    if (from.name === "closed" || !from.need) continue
+    if (from.phase === "closed" || !from.best) continue
     let s: State = from
-    for (let i = 0; i < 4 && s.name !== "open"; i++) {
-      const e: Event = s.name === "idle" ? { type: "need", note: { need: s.need } }
+    for (let i = 0; i < 4 && s.phase !== "open"; i++) {
+      const e: Event = s.phase === "idle" ? { type: "need", note: { best: s.best } }
         : s.next || s.lane ? { type: "opened", lane: s.next || s.lane } : { type: "timer" }
       s = step(s, e, now, 0)[0]
     }
-    assert.equal(s.name, "open", "stuck: " + JSON.stringify(from))
+    assert.equal(s.phase, "open", "stuck: " + JSON.stringify(from))
   }
   const cells = Object.values(table).flatMap((row) => Object.keys(row)).length
   const visited = [...reached.values()].reduce((n, r) => n + r.size, 0)
@@ -140,8 +140,8 @@ const leads: Cells = {
 }
 
 function at(name: Name): State {
-  const s: State = { ...initial(), need: "sse" }
-  const followed = step(initial(), { type: "need", note: { need: "sse" } }, 0, 0)[0]
+  const s: State = { ...initial(), best: "sse" }
+  const followed = step(initial(), { type: "need", note: { best: "sse" } }, 0, 0)[0]
   const open = step(followed, { type: "opened", lane: 1 }, 0, 0)[0]
   switch (name) {
     case "idle":
@@ -151,7 +151,7 @@ function at(name: Name): State {
     case "open":
       return open
     case "trying":
-      return step(open, { type: "need", note: { need: "ws" } }, 0, 0)[0]
+      return step(open, { type: "need", note: { best: "ws" } }, 0, 0)[0]
     case "waiting":
       return step(open, { type: "ended", lane: 1, lasted: true }, 0, 0)[0]
     case "closed":
@@ -162,9 +162,9 @@ function at(name: Name): State {
 test("each cell leads where the table of the test says", () => {
   for (const name of Object.keys(leads) as Name[]) {
     const s = at(name)
-    assert.equal(s.name, name)
+    assert.equal(s.phase, name)
     const plain: Record<Event["type"], Event> = {
-      need: { type: "need", note: { need: "ws" } },
+      need: { type: "need", note: { best: "ws" } },
       force: { type: "force", note: { forced: "long-poll", suspects: [] } },
       opened: { type: "opened", lane: s.lane },
       ended: { type: "ended", lane: s.lane, lasted: true },
@@ -177,14 +177,14 @@ test("each cell leads where the table of the test says", () => {
       close: { type: "close" },
     }
     for (const type of Object.keys(plain) as Event["type"][]) {
-      assert.equal(step(s, plain[type], 0, 0)[0].name, leads[name][type], `${name} + ${type}`)
+      assert.equal(step(s, plain[type], 0, 0)[0].phase, leads[name][type], `${name} + ${type}`)
     }
   }
 })
 
 test("waits grow with full jitter, up to a bound, and obey the server", () => {
   const waits: number[] = []
-  let s = step(initial(), { type: "need", note: { need: "sse" } }, 0, 0)[0]
+  let s = step(initial(), { type: "need", note: { best: "sse" } }, 0, 0)[0]
   for (let i = 0; i < 8; i++) {
     const [t, effects] = step(s, { type: "failed", lane: s.lane, lasted: false, failure: "lost", error: error(true) }, 0, 1)
     waits.push(effects.find((f) => f[0] === "timer")![1] as number)
@@ -200,7 +200,7 @@ test("waits grow with full jitter, up to a bound, and obey the server", () => {
 })
 
 test("a transport is blocked only if a lower one opens", () => {
-  const begin = step(initial(), { type: "need", note: { need: "ws" } }, 0, 0)[0]
+  const begin = step(initial(), { type: "need", note: { best: "ws" } }, 0, 0)[0]
   const refused = (s: State): State => step(s, { type: "failed", lane: s.lane, lasted: false, failure: "refused", error: error(true) }, 0, 0)[0]
   const sse = refused(begin)
   assert.equal(sse.transport, "sse")

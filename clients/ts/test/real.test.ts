@@ -5,9 +5,11 @@ import { after, before, test } from "node:test"
 import type * as Twohop from "../src/index.js"
 import type { Batch, Transport } from "../src/index.js"
 import { proxy, Server, until } from "./server.js"
+import { keepStorage } from "./world.js"
 
 const { connect, TwohopError } = (await import(process.cwd() + "/twohop.js")) as typeof Twohop
 
+keepStorage()
 const kinds: Transport[] = ["ws", "sse", "long-poll", "poll"]
 const server = new Server("engine: memory\nrules: [{match: \"later/**\", create: on-publish}, {match: \"short/**\", retention: {records: 5}}]\n")
 before(() => server.start())
@@ -119,6 +121,9 @@ for (const transport of kinds) {
     const channel = "later/" + transport
     const c = connect({ url: server.url, transport })
     const f = c.follow(channel)
+    const others: unknown[][] = [[], [], []]
+    const second = c.follow(channel, { onBatch: (b) => others[0]!.push(...b.records) })
+    const third = c.follow(channel, { tailRecords: 5, onBatch: (b) => others[1]!.push(...b.records) })
     await until("it stands", () => f.at.offset !== undefined || c.status.state === "open")
     await new Promise((resolve) => setTimeout(resolve, 100))
     c.publish(channel, { a: 1 }).catch(() => {}) // it may be closed before the answer
@@ -127,6 +132,10 @@ for (const transport of kinds) {
       assert.deepEqual(b.records, [{ a: 1 }])
       break
     }
+    c.follow(channel, { offset: "-1", onBatch: (b) => others[2]!.push(...b.records) })
+    await until("all have it", () => others.every((o) => o.length === 1))
+    second.close()
+    third.close()
     c.close()
   })
 

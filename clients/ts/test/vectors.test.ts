@@ -134,6 +134,7 @@ for (const { name, steps } of conversations) {
       }
     }
     client.close()
+    await settle()
     assert.deepEqual(server.requests, [], "all went over the socket")
     assert.deepEqual(clock.waits, [], "timers that nobody stopped")
   })

@@ -4,6 +4,15 @@
 import type { Clock } from "../src/env.js"
 import type { Frame } from "../src/types.js"
 
+/** What a browser keeps for a tab. */
+export function keepStorage(): void {
+  const kept = new Map<string, string>()
+  Object.defineProperty(globalThis, "sessionStorage", {
+    configurable: true,
+    value: { getItem: (k: string) => kept.get(k) ?? null, setItem: (k: string, v: string) => void kept.set(k, v) },
+  })
+}
+
 /** Lets everything that waits for nothing but promises run. */
 export const settle = async (): Promise<void> => {
   for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve))

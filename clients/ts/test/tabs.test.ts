@@ -1,0 +1,159 @@
+// Tabs that share a connection: pages and the worker in one process, with the ports of
+// Node between them. A browser's own are in test/real.
+
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { Client } from "../src/client.js"
+import { share } from "../src/shared.js"
+import { transports } from "../src/transports.js"
+import { serveTabs } from "../src/worker.js"
+import type { Batch, ConnectOptions } from "../src/types.js"
+import { data, FakeSocket, offset, settle, subscribed } from "./world.js"
+
+/** Locks as a browser has them: who asks waits until the one before is done. */
+class Locks {
+  readonly #held = new Map<string, Promise<unknown>>()
+  async request(name: string, f: () => unknown): Promise<unknown> {
+    const before = this.#held.get(name)
+    const mine = (async () => {
+      await before
+      return f()
+    })()
+    this.#held.set(name, mine)
+    return mine
+  }
+}
+
+const scope = globalThis as unknown as {
+  onconnect?: (e: { ports: MessagePort[] }) => void
+  SharedWorkerGlobalScope?: unknown
+  SharedWorker?: unknown
+  navigator: { locks?: Locks }
+  WebSocket: unknown
+}
+
+/** The workers of a browser: one for each name. `how` is what becomes of a new one. */
+function browser(how: "works" | "forbidden" | "broken"): string[] {
+  FakeSocket.all = []
+  const names: string[] = []
+  const connects = new Map<string, (e: { ports: MessagePort[] }) => void>()
+  Object.defineProperty(globalThis, "navigator", { value: { locks: new Locks() }, configurable: true })
+  scope.WebSocket = FakeSocket
+  scope.SharedWorkerGlobalScope = class {}
+  scope.SharedWorker = class {
+    port: MessagePort
+    onerror?: () => void
+    constructor(_url: string, { name }: { name: string }) {
+      if (how === "forbidden") throw new DOMException("another origin", "SecurityError")
+      const { port1, port2 } = new MessageChannel()
+      this.port = port1
+      if (how === "broken") {
+        setImmediate(() => {
+          this.onerror!()
+          port1.close()
+        })
+        return
+      }
+      if (!connects.has(name)) {
+        names.push(name)
+        serveTabs(transports)
+        connects.set(name, scope.onconnect!)
+      }
+      queueMicrotask(() => connects.get(name)!({ ports: [port2] }))
+    }
+  }
+  return names
+}
+
+const tab = (o: ConnectOptions = {}): Client => new Client({ url: "http://tabs.test", shared: true, transport: "ws", ...o }, transports, share)
+
+const values = (c: Client, channel: string, o = {}): unknown[] => {
+  const got: unknown[] = []
+  c.follow(channel, { offset: offset(0), onBatch: (b: Batch) => got.push(...b.records), ...o })
+  return got
+}
+
+/** Messages between ports take their time. */
+const arrive = async (): Promise<void> => {
+  for (let i = 0; i < 5; i++) await settle()
+}
+
+test("tabs share one connection", async () => {
+  const names = browser("works")
+  const one = tab()
+  const two = tab()
+  const statuses: string[] = []
+  two.addEventListener("status", () => statuses.push(two.status.state))
+  const got = [values(one, "a"), values(two, "a"), values(two, "b")]
+  await arrive()
+  assert.equal(FakeSocket.all.length, 1)
+  assert.equal(names.length, 1)
+  const socket = FakeSocket.last
+  socket.welcome()
+  await arrive()
+  const asked = (): unknown[] => socket.sent.filter((f) => f.type === "subscribe").flatMap((f) => (f.channels as { channel: string }[]).map((c) => c.channel))
+  assert.deepEqual(asked(), ["a", "b"])
+  for (const c of ["a", "b"]) {
+    socket.say(subscribed(c, 0, false))
+    socket.say(data(c, 0, 2))
+  }
+  await arrive()
+  assert.deepEqual(got, [[1, 2], [1, 2], [1, 2]])
+  assert.equal(one.status.transport, "ws")
+  assert.equal(statuses.at(-1), "open")
+
+  // A publish, an error with all that it tells, and errors of followers.
+  const good = two.publish("a", 3)
+  const bad = assert.rejects(one.publish("c", 3, { ifMatch: offset(9) }), {
+    name: "TwohopError", code: "tail_moved", hint: "h", message: "m", offset: offset(4),
+  })
+  const none = one.follow("none")
+  await arrive()
+  for (const f of socket.sent.filter((s) => s.type === "publish")) {
+    if (f.channel === "a") socket.say({ type: "published", id: f.id, channel: "a", offset: offset(3), durability: "disk", readers: 1 })
+    else socket.say({ type: "error", id: f.id, channel: "c", code: "tail_moved", message: "m", hint: "h", offset: offset(4) })
+  }
+  socket.say({ type: "error", channel: "none", code: "not_found", message: "m", hint: "h" })
+  assert.deepEqual(await good, { offset: offset(3), durability: "disk", readers: 1, duplicate: false })
+  await bad
+  await assert.rejects(none.done, { code: "not_found" })
+
+  // The channels of a tab that is gone are left.
+  two.close()
+  await arrive()
+  assert.deepEqual(socket.sent.at(-1), { type: "unsubscribe", channels: ["b"] })
+  socket.say(data("a", 2, 3))
+  await arrive()
+  assert.deepEqual(got, [[1, 2, 3], [1, 2], [1, 2]])
+  one.close()
+  await arrive()
+  assert.ok(socket.closed)
+})
+
+test("tabs of different tokens don't share, and a page is asked for a fresh one", async () => {
+  const names = browser("works")
+  let n = 0
+  const tabs = [tab({ token: "x" }), tab({ token: "y" }), tab({ token: () => "t" + ++n }), tab({ token: async () => "t" + ++n })]
+  for (const c of tabs) values(c, "a")
+  await arrive()
+  assert.equal(names.length, 3)
+  assert.deepEqual(FakeSocket.all.map((s) => s.url.split("?")[1]).sort(), ["token=t1", "token=x", "token=y"])
+  for (const c of tabs) c.close()
+  await arrive()
+})
+
+for (const how of ["forbidden", "broken"] as const) {
+  test(`a worker that is ${how}: a connection of one's own`, async () => {
+    browser(how)
+    const c = tab()
+    const got = values(c, "a")
+    await arrive()
+    assert.equal(FakeSocket.all.length, 1)
+    FakeSocket.last.welcome()
+    await arrive()
+    FakeSocket.last.say(subscribed("a", 0, false))
+    FakeSocket.last.say(data("a", 0, 1))
+    assert.deepEqual(got, [1])
+    c.close()
+  })
+}
