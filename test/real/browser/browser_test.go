@@ -197,7 +197,9 @@ func tabs(t *testing.T, s *server, b *browser) {
 }
 
 // offline takes the network away and gives it back. The browser leaves open
-// connections alone when it is told to be offline, so they are cut as well.
+// connections alone when it is told to be offline, so they are cut as well: at
+// first so that the page hears of it, then without a word, as the browser is
+// likely to keep to itself what happens while it is offline.
 func offline(t *testing.T, s *server, b *browser) {
 	n := startProxy(t, s, good)
 	published := publish(t, s, many...)
@@ -208,10 +210,16 @@ func offline(t *testing.T, s *server, b *browser) {
 	p.wait("the client", "window.client")
 	p.run("write('page/mine')")
 	p.count("page/mine", 20)
-	for range 2 {
-		w.setOffline(true)
-		n.kill()
-		p.wait("the page to notice", "client.status.state === 'offline'")
+	for _, heard := range []bool{true, false} {
+		if heard {
+			n.kill()
+			p.wait("the page to notice", "client.status.state !== 'open'")
+			w.setOffline(true)
+			p.wait("the page to be offline", "client.status.state === 'offline'")
+		} else {
+			w.setOffline(true)
+			n.kill()
+		}
 		missed := evaluate[int](p, "seen['page/a']")
 		n.start()
 		w.setOffline(false)
