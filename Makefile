@@ -29,6 +29,7 @@ lint: ## golangci-lint, go fix; installs the linter into bin if it is missing
 	scripts/golangci-lint.sh run ./...
 	scripts/golangci-lint.sh run --build-tags real ./test/real/...
 	scripts/check-fix.sh
+	cd clients/ts && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci; } && npm run --silent check
 
 fix: ## mend what tools can mend
 	scripts/golangci-lint.sh fmt
@@ -44,4 +45,4 @@ docs: ## write the pages that are made from the code
 	$(GO) test ./internal/config -run TestManualIsTheStruct -update
 
 clean: ## remove what was built
-	rm -rf bin .ci/log test/conformance/node_modules
+	rm -rf bin .ci/log test/conformance/node_modules clients/ts/node_modules clients/ts/dist

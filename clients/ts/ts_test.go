@@ -106,6 +106,11 @@ func TestHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// A bundler may take the end of the worker for unused.
+	if !strings.Contains(string(file), "SharedWorkerGlobalScope") {
+		t.Error("the script cannot be the worker that tabs share")
+	}
+
 	plain := ask("GET")
 	if plain.StatusCode != 200 || read(plain.Body) != string(file) {
 		t.Errorf("GET: %d, not the script", plain.StatusCode)
