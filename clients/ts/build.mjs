@@ -21,7 +21,7 @@ const internal =
 /** What an entry point makes of the sources, as small as it gets. */
 const bundle = async (contents) => {
   const { outputFiles } = await build({
-    stdin: { contents, resolveDir: "src", loader: "ts" },
+    stdin: { contents, resolveDir: process.cwd() + "/src", loader: "ts" },
     bundle: true,
     format: "esm",
     target: "es2022",
@@ -76,6 +76,7 @@ switch (command) {
     rmSync(out, { recursive: true, force: true })
     const names = files.length ? files : readdirSync("test").filter((f) => f.endsWith(".test.ts")).map((f) => "test/" + f)
     await build({
+      absWorkingDir: process.cwd(),
       entryPoints: names,
       bundle: true,
       format: "esm",
