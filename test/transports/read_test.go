@@ -266,14 +266,17 @@ var scenarios = []scenario{
 	{name: "not there", before: func(*test) client.From { return client.Start() },
 		want: func(*test) string { return "" }, fails: twohop.CodeNotFound},
 	{name: "not there yet", in: "made/", wait: true, before: func(s *test) client.From {
-		s.told.offsets = []string{""}                // its beginning is not known before
+		s.told.offsets = []string{""} // its beginning is not known before
+		ctx, done := context.WithoutCancel(s.t.Context()), make(chan struct{})
+		s.t.Cleanup(func() { <-done })               // readers may be done before the last answer is there
 		time.AfterFunc(50*time.Millisecond, func() { // by then it waits, or it does not matter
+			defer close(done)
 			for _, r := range numbers(0, 10) {
-				if _, err := s.Publish(s.t.Context(), s.channel, []byte(r), client.PublishOptions{ContentType: jsonType}); err != nil {
+				if _, err := s.Publish(ctx, s.channel, []byte(r), client.PublishOptions{ContentType: jsonType}); err != nil {
 					s.t.Error(err)
 				}
 			}
-			if err := s.CloseChannel(s.t.Context(), s.channel); err != nil {
+			if err := s.CloseChannel(ctx, s.channel); err != nil {
 				s.t.Error(err)
 			}
 		})
