@@ -137,7 +137,7 @@ func ownReaction(t *testing.T, s *server, browser context.Context) {
 
 func everyTransport(t *testing.T, s *server, browser context.Context) {
 	p := openDemo(t, s, browser)
-	for _, c := range [][2]string{{"ws", "WebSocket"}, {"poll", "Poll"}, {"sse", "SSE"}, {"long-poll", "Long poll"}, {"ws", "WebSocket"}, {"auto", "SSE"}} {
+	for _, c := range [][2]string{{"ws", "WebSocket"}, {"poll", "Poll"}, {"sse", "SSE"}, {"long-poll", "Long poll"}, {"ws", "WebSocket"}, {"auto", "WebSocket"}} {
 		p.choose("transport", c[0])
 		p.wait(c[1], fmt.Sprintf("%s === %q", text("chip"), c[1]))
 		p.waitForMore(150)
@@ -148,7 +148,7 @@ func everyTransport(t *testing.T, s *server, browser context.Context) {
 func budgets(t *testing.T, s *server, browser context.Context) {
 	p := openDemo(t, s, browser)
 	inForce := `document.querySelector('#link fieldset:nth-of-type(2) output').textContent`
-	for _, c := range [][3]string{{"0", "as soon as possible", "SSE"}, {"1000", "at most 1.0 s late", "SSE"}, {"3000", "", "Poll"}, {"100", "at most 100 ms late", "SSE"}} {
+	for _, c := range [][3]string{{"0", "as soon as possible", "WebSocket"}, {"1000", "at most 1.0 s late", "WebSocket"}, {"3000", "", "Poll"}, {"100", "at most 100 ms late", "WebSocket"}} {
 		p.choose("budget", c[0])
 		p.wait("the server to say the budget", fmt.Sprintf("%s === %q", inForce, c[1]))
 		p.wait(c[2], fmt.Sprintf("%s === %q", text("chip"), c[2]))
