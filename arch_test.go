@@ -72,7 +72,6 @@ var outsideRules = []struct {
 	{[]string{".", "internal/wire", "internal/budget", "internal/engine", "internal/hub"}, nil, "the standard library is enough, and users of the client link nothing else"},
 	{[]string{"client"}, []string{"github.com/coder/websocket"}, "WebSocket, without dependencies of its own"},
 	{[]string{"internal/engine/disklog"}, []string{"github.com/cockroachdb/pebble/v2", "golang.org/x/sys"}, "the store, and direct writes of its log"},
-	{[]string{"internal/engine/memlog"}, []string{"golang.org/x/sys"}, "memory of several pages at once"},
 	{[]string{"internal/config"}, []string{"go.yaml.in/yaml/v3"}, "the file"},
 }
 

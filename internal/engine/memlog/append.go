@@ -108,10 +108,10 @@ func (ch *channel) appendLocked(a *twohop.Append, now time.Time, t *telling) (tw
 	if a.Key != "" {
 		ch.keys.put(a.Key, ack.Offset, ns)
 	}
-	data := ch.addLocked(from, a.Data, a.Ends, ns)
+	ch.addLocked(from, a.Data, a.Ends, ns)
 	ch.use(now)
 	t.appended = len(a.Ends) > 0 || a.Close
-	t.batch.Next, t.batch.Data, t.batch.Ends = ack.Offset, data, a.Ends
+	t.batch.Next, t.batch.Data, t.batch.Ends = ack.Offset, a.Data, a.Ends
 	t.tail, t.closed = ack.Offset, ack.Closed
 	if ch.trimLocked(now) {
 		t.trimmed, t.newStart = true, ch.state.Offset(ch.state.Start)
@@ -146,13 +146,12 @@ func (ch *channel) makeRoomLocked(a *twohop.Append, newProducer bool, now time.T
 }
 
 // addLocked stores records that state.Tail already counts, for which room was
-// reserved, and returns their bytes as they are kept.
-func (ch *channel) addLocked(first uint64, data []byte, ends []uint32, at int64) []byte {
-	if len(ends) == 0 {
-		return data
+// reserved.
+func (ch *channel) addLocked(first uint64, data []byte, ends []uint32, at int64) {
+	if len(ends) > 0 {
+		ch.records.add(first, data, ends, at)
+		ch.readable += uint64(len(data))
 	}
-	ch.readable += uint64(len(data))
-	return ch.records.add(first, data, ends, at)
 }
 
 // telling is what the feed is to be told of one change, once no lock is held.

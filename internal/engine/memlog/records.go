@@ -1,7 +1,6 @@
 package memlog
 
 import (
-	"bytes"
 	"slices"
 	"sort"
 )
@@ -41,7 +40,6 @@ type records struct {
 	dead     int   // entries in front that nobody may read any more
 	deadSize int64 // bytes that those take
 	size     int64 // bytes that all of them take
-	chunk    chunk // for the next ones
 }
 
 func (r *records) live() []entry { return r.entries[r.dead:] }
@@ -58,17 +56,18 @@ func find(entries []entry, pos uint64) int {
 	return sort.Search(len(entries), func(i int) bool { return entries[i].last() > pos })
 }
 
-// add puts records behind the others and returns their bytes as they are kept.
-func (r *records) add(first uint64, data []byte, ends []uint32, at int64) []byte {
-	e := entry{first: first, data: r.chunk.keep(data, r.size), ends: ends, at: at}
+// add puts records behind the others and returns the bytes that they take.
+func (r *records) add(first uint64, data []byte, ends []uint32, at int64) int64 {
+	e := entry{first: first, data: data, ends: ends, at: at}
 	if n := len(r.entries); n > 0 {
 		p := &r.entries[n-1]
 		e.at = max(at, p.at)
 		e.before = p.before + uint64(p.upTo(uint64(len(p.ends))))
 	}
+	size := sizeOf(data, ends)
 	r.entries = append(r.entries, e)
-	r.size += sizeOf(data, ends)
-	return e.data
+	r.size += size
+	return size
 }
 
 // bytes is the number of bytes of the records from one position to another.
@@ -108,17 +107,5 @@ func (r *records) cut(pos uint64, now bool) int64 {
 	r.entries = slices.Clone(r.live())
 	r.size -= freed
 	r.dead, r.deadSize = 0, 0
-	r.shrink()
 	return freed
-}
-
-// shrink moves what is left out of chunks that are too large for so little.
-func (r *records) shrink() {
-	if r.chunk.fits(r.size) {
-		return
-	}
-	r.chunk = chunk{}
-	for i := range r.entries {
-		r.entries[i].data = bytes.Clone(r.entries[i].data)
-	}
 }
