@@ -6,7 +6,6 @@
 package demos_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -15,18 +14,21 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"twohop/test/real/chrome"
+	"twohop/test/rig"
 )
 
 // viewers is how many the crowd has in these tests, which share their machine.
 const viewers = 40
 
 func TestLiveComments(t *testing.T) {
-	s := startServer(t)
-	browser := startBrowser(t)
+	s := rig.Serve(t, rig.Build(t), rig.Options{Command: "demo", Args: []string{"--engine", "disk"}})
+	b := chrome.Start(t)
 	quieter(t, s)
 	for _, c := range []struct {
 		name string
-		test func(*testing.T, *server, context.Context)
+		test func(*testing.T, *rig.Server, *chrome.Browser)
 	}{
 		{"from the index", fromIndex},
 		{"comments flow", commentsFlow},
@@ -39,85 +41,83 @@ func TestLiveComments(t *testing.T) {
 		{"the server is killed", serverKilled},
 		{"nobody watches", nobodyWatches},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, s, browser) })
+		t.Run(c.name, func(t *testing.T) { c.test(t, s, b) })
 	}
 }
 
-func quieter(t *testing.T, s *server) {
+func quieter(t *testing.T, s *rig.Server) {
 	t.Helper()
-	if status, said := s.request(t, http.MethodPost, "/demos/live-comments/settings", fmt.Sprintf(`{"rate":120,"viewers":%d}`, viewers)); status != http.StatusOK {
-		t.Fatalf("settings: %d %s", status, said)
-	}
+	rig.MustSend(t, http.StatusOK, http.MethodPost, s.URL+"/demos/live-comments/settings", rig.JSON, fmt.Sprintf(`{"rate":120,"viewers":%d}`, viewers))
 }
 
 // openDemo opens the page and waits until it is live, with all of the crowd.
-func openDemo(t *testing.T, s *server, browser context.Context, tolerated ...string) *page {
+func openDemo(t *testing.T, s *rig.Server, b *chrome.Browser, tolerated ...string) page {
 	t.Helper()
-	p := openPage(t, browser, s.url+"/demos/live-comments", tolerated...)
-	p.wait("the page to be live", `document.getElementById('chip').dataset.state === 'open'`)
-	p.wait("the crowd", number("connected")+fmt.Sprintf(" === %d", viewers))
-	p.wait("comments", `document.querySelectorAll('.comment').length >= 3`)
+	p := page{b.Open(t, s.URL+"/demos/live-comments", tolerated...)}
+	p.Wait("the page to be live", `document.getElementById('chip').dataset.state === 'open'`)
+	p.Wait("the crowd", number("connected")+fmt.Sprintf(" === %d", viewers))
+	p.Wait("comments", `document.querySelectorAll('.comment').length >= 3`)
 	return p
 }
 
 const figures = `[...document.querySelectorAll('#link .tiles dd')].map((e) => e.textContent)`
 
 // wantNothingMissed checks both counts: the page's and the crowd's.
-func (p *page) wantNothingMissed() {
-	p.t.Helper()
-	if missed := evaluate[string](p, figures+"[2]"); missed != "0gaps" {
-		p.t.Errorf("the page missed %s, want 0 gaps", missed)
+func (p page) wantNothingMissed() {
+	p.T.Helper()
+	if missed := chrome.Evaluate[string](p.Page, figures+"[2]"); missed != "0gaps" {
+		p.T.Errorf("the page missed %s, want 0 gaps", missed)
 	}
-	if missed := evaluate[string](p, text("crowd-missed")+" + ' ' + "+text("crowd-missed-word")); missed != "0 gaps" {
-		p.t.Errorf("the crowd missed %s, want 0 gaps", missed)
+	if missed := chrome.Evaluate[string](p.Page, text("crowd-missed")+" + ' ' + "+text("crowd-missed-word")); missed != "0 gaps" {
+		p.T.Errorf("the crowd missed %s, want 0 gaps", missed)
 	}
 }
 
 // waitForMore waits until the page was given n more comments.
-func (p *page) waitForMore(n int) {
-	p.t.Helper()
-	before := evaluate[float64](p, allComments)
-	p.wait(fmt.Sprintf("%d more comments", n), fmt.Sprintf("%s >= %f", allComments, before+float64(n)))
+func (p page) waitForMore(n int) {
+	p.T.Helper()
+	before := chrome.Evaluate[float64](p.Page, allComments)
+	p.Wait(fmt.Sprintf("%d more comments", n), fmt.Sprintf("%s >= %f", allComments, before+float64(n)))
 }
 
 // allComments is how many came since the page was opened.
 var allComments = number("more-all")
 
-func fromIndex(t *testing.T, s *server, browser context.Context) {
-	p := openPage(t, browser, s.url+"/demos/")
-	p.do(chromedp.Click(chromedp.CSS(`a[href="/demos/live-comments"]`)))
-	p.wait("the demo", `location.pathname === '/demos/live-comments' && document.getElementById('chip')?.dataset.state === 'open'`)
+func fromIndex(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := b.Open(t, s.URL+"/demos/")
+	p.Do(chromedp.Click(chromedp.CSS(`a[href="/demos/live-comments"]`)))
+	p.Wait("the demo", `location.pathname === '/demos/live-comments' && document.getElementById('chip')?.dataset.state === 'open'`)
 }
 
-func commentsFlow(t *testing.T, s *server, browser context.Context) {
-	p := openDemo(t, s, browser)
+func commentsFlow(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := openDemo(t, s, b)
 	p.waitForMore(300)
-	if n := evaluate[int](p, `document.querySelectorAll('.comment').length`); n > 60 {
+	if n := chrome.Evaluate[int](p.Page, `document.querySelectorAll('.comment').length`); n > 60 {
 		t.Errorf("%d comments stand on the page, want 60 at most", n)
 	}
-	if more := evaluate[string](p, text("more-now")); !strings.Contains(more, " more a second") {
+	if more := chrome.Evaluate[string](p.Page, text("more-now")); !strings.Contains(more, " more a second") {
 		t.Errorf("the page says %q about what it does not show", more)
 	}
-	if readers := evaluate[float64](p, number("readers")); readers <= viewers {
+	if readers := chrome.Evaluate[float64](p.Page, number("readers")); readers <= viewers {
 		t.Errorf("%v are watching, want the crowd of %d and this page", readers, viewers)
 	}
-	p.wait("a lag", figures+"[0].endsWith('s')")
+	p.Wait("a lag", figures+"[0].endsWith('s')")
 	p.wantNothingMissed()
 }
 
-func ownComment(t *testing.T, s *server, browser context.Context) {
-	p := openDemo(t, s, browser)
-	other := openDemo(t, s, browser)
+func ownComment(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := openDemo(t, s, b)
+	other := openDemo(t, s, b)
 	for _, said := range []string{"greetings from the test", `<img src=x onerror="throw 1"> & "quotes"`} {
-		p.do(chromedp.SendKeys(chromedp.CSS("#say"), said+kb.Enter))
+		p.Do(chromedp.SendKeys(chromedp.CSS("#say"), said+kb.Enter))
 		shown := fmt.Sprintf(`[...document.querySelectorAll('.comment')].filter((c) => c.querySelector('.text').textContent === %q)`, said)
-		p.wait("the comment", shown+".length === 1")
-		p.wait("its acknowledgement", shown+"[0]?.dataset.fate === 'done'")
-		if said := evaluate[string](p, text("said")); !strings.HasPrefix(said, "On disk after ") || !strings.Contains(said, "live readers") {
+		p.Wait("the comment", shown+".length === 1")
+		p.Wait("its acknowledgement", shown+"[0]?.dataset.fate === 'done'")
+		if said := chrome.Evaluate[string](p.Page, text("said")); !strings.HasPrefix(said, "On disk after ") || !strings.Contains(said, "live readers") {
 			t.Errorf("the page says %q about the comment", said)
 		}
-		other.wait("the comment on another page", shown+".length === 1")
-		if n := evaluate[int](p, shown+".length"); n != 1 {
+		other.Wait("the comment on another page", shown+".length === 1")
+		if n := chrome.Evaluate[int](p.Page, shown+".length"); n != 1 {
 			t.Errorf("the comment stands %d times on its own page", n)
 		}
 	}
@@ -125,60 +125,60 @@ func ownComment(t *testing.T, s *server, browser context.Context) {
 	other.wantNothingMissed()
 }
 
-func ownReaction(t *testing.T, s *server, browser context.Context) {
-	p := openDemo(t, s, browser)
-	p.do(chromedp.Click(chromedp.CSS(`#react button[aria-label="Wow"]`)))
-	waitFor(t, "the reaction in its channel", func() bool {
-		_, log := s.request(t, http.MethodGet, "/v1/stream/demos/live-comments/reactions?tail_records=200", "")
+func ownReaction(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := openDemo(t, s, b)
+	p.Do(chromedp.Click(chromedp.CSS(`#react button[aria-label="Wow"]`)))
+	rig.WaitFor(t, "the reaction in its channel", func() bool {
+		log := rig.MustSend(t, http.StatusOK, http.MethodGet, s.URL+"/v1/stream/demos/live-comments/reactions?tail_records=200", nil, "").Body
 		return strings.Contains(log, `"r":{"wow":1}}`) && strings.Contains(log, `{"s":"page-`)
 	})
 	p.wantNothingMissed()
 }
 
-func everyTransport(t *testing.T, s *server, browser context.Context) {
-	p := openDemo(t, s, browser)
+func everyTransport(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := openDemo(t, s, b)
 	for _, c := range [][2]string{{"ws", "WebSocket"}, {"poll", "Poll"}, {"sse", "SSE"}, {"long-poll", "Long poll"}, {"ws", "WebSocket"}, {"auto", "WebSocket"}} {
 		p.choose("transport", c[0])
-		p.wait(c[1], fmt.Sprintf("%s === %q", text("chip"), c[1]))
+		p.Wait(c[1], fmt.Sprintf("%s === %q", text("chip"), c[1]))
 		p.waitForMore(150)
 		p.wantNothingMissed()
 	}
 }
 
-func budgets(t *testing.T, s *server, browser context.Context) {
-	p := openDemo(t, s, browser)
+func budgets(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := openDemo(t, s, b)
 	inForce := `document.querySelector('#link fieldset:nth-of-type(2) output').textContent`
 	for _, c := range [][3]string{{"0", "as soon as possible", "SSE, WebSocket"}, {"1000", "at most 1.0 s late", "SSE, WebSocket"}, {"3000", "", "Poll"}, {"100", "at most 100 ms late", "SSE, WebSocket"}} {
 		p.choose("budget", c[0])
-		p.wait("the server to say the budget", fmt.Sprintf("%s === %q", inForce, c[1]))
-		p.wait(c[2], fmt.Sprintf("%q.split(', ').includes(%s)", c[2], text("chip"))) // either is advised, as channels state budgets
+		p.Wait("the server to say the budget", fmt.Sprintf("%s === %q", inForce, c[1]))
+		p.Wait(c[2], fmt.Sprintf("%q.split(', ').includes(%s)", c[2], text("chip"))) // either is advised, as channels state budgets
 		p.waitForMore(150)
 		p.wantNothingMissed()
 	}
 }
 
-func dropAll(t *testing.T, s *server, browser context.Context) {
-	p := openDemo(t, s, browser)
+func dropAll(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := openDemo(t, s, b)
 	for _, transport := range []string{"sse", "ws"} {
 		p.choose("transport", transport)
 		p.waitForMore(50)
-		before := evaluate[string](p, `document.querySelector('#link header p').textContent`)
-		p.wait("the button", `!document.getElementById('drop').disabled`)
-		p.do(chromedp.Click(chromedp.CSS("#drop")))
-		p.wait("the page's own reconnect", fmt.Sprintf(`/reconnect/.test(document.querySelector('#link header p').textContent) && document.querySelector('#link header p').textContent !== %q`, before))
-		p.wait("all to be back", fmt.Sprintf(`/^All %d are back after .* zero gaps\.$/.test(%s)`, viewers, text("drop-note")))
-		p.wait("the page to be live", `document.getElementById('chip').dataset.state === 'open'`)
+		before := chrome.Evaluate[string](p.Page, `document.querySelector('#link header p').textContent`)
+		p.Wait("the button", `!document.getElementById('drop').disabled`)
+		p.Do(chromedp.Click(chromedp.CSS("#drop")))
+		p.Wait("the page's own reconnect", fmt.Sprintf(`/reconnect/.test(document.querySelector('#link header p').textContent) && document.querySelector('#link header p').textContent !== %q`, before))
+		p.Wait("all to be back", fmt.Sprintf(`/^All %d are back after .* zero gaps\.$/.test(%s)`, viewers, text("drop-note")))
+		p.Wait("the page to be live", `document.getElementById('chip').dataset.state === 'open'`)
 		p.waitForMore(150)
 		p.wantNothingMissed()
 	}
 }
 
 // widths looks for what would make a narrow screen scroll sideways.
-func widths(t *testing.T, s *server, browser context.Context) {
-	p := openDemo(t, s, browser)
+func widths(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := openDemo(t, s, b)
 	for _, width := range []int64{360, 390, 768, 1024, 1440} {
-		p.do(chromedp.EmulateViewport(width, 800))
-		if wide := evaluate[int64](p, `document.documentElement.scrollWidth`); wide > width {
+		p.Do(chromedp.EmulateViewport(width, 800))
+		if wide := chrome.Evaluate[int64](p.Page, `document.documentElement.scrollWidth`); wide > width {
 			t.Errorf("on a screen of %d the page is %d wide", width, wide)
 		}
 	}
@@ -186,28 +186,28 @@ func widths(t *testing.T, s *server, browser context.Context) {
 
 // serverKilled kills server and crowd at once. The page says so, comes back by
 // itself when they do, and missed nothing.
-func serverKilled(t *testing.T, s *server, browser context.Context) {
-	p := openDemo(t, s, browser, "network: ", "javascript: ") // that the server was away is what the browser may say
-	s.kill(t)
-	p.wait("the page to say so", `!document.getElementById('veil').hidden`)
-	p.do(chromedp.SendKeys(chromedp.CSS("#say"), "said while the server was away"+kb.Enter))
-	p.wait("the comment to wait", `document.querySelector('.comment.own')?.dataset.fate === 'pending'`)
-	s.start(t)
+func serverKilled(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := openDemo(t, s, b, "network: ", "javascript: ") // that the server was away is what the browser may say
+	s.Kill()
+	p.Wait("the page to say so", `!document.getElementById('veil').hidden`)
+	p.Do(chromedp.SendKeys(chromedp.CSS("#say"), "said while the server was away"+kb.Enter))
+	p.Wait("the comment to wait", `document.querySelector('.comment.own')?.dataset.fate === 'pending'`)
+	s.Start()
 	quieter(t, s)
-	p.wait("the page to be live", `document.getElementById('chip').dataset.state === 'open' && document.getElementById('veil').hidden`)
-	p.wait("the comment's acknowledgement", `document.querySelector('.comment.own')?.dataset.fate === 'done'`)
-	p.wait("a new crowd", number("connected")+fmt.Sprintf(" === %d", viewers))
+	p.Wait("the page to be live", `document.getElementById('chip').dataset.state === 'open' && document.getElementById('veil').hidden`)
+	p.Wait("the comment's acknowledgement", `document.querySelector('.comment.own')?.dataset.fate === 'done'`)
+	p.Wait("a new crowd", number("connected")+fmt.Sprintf(" === %d", viewers))
 	p.waitForMore(150)
 	p.wantNothingMissed()
 }
 
 // nobodyWatches: the page goes, and the simulation with it; when the page's word
 // that it goes is lost, as that of a tab that is closed may be, a minute later.
-func nobodyWatches(t *testing.T, s *server, browser context.Context) {
-	p := openDemo(t, s, browser)
-	if n := s.crowd(t); n < viewers {
+func nobodyWatches(t *testing.T, s *rig.Server, b *chrome.Browser) {
+	p := openDemo(t, s, b)
+	if n := crowd(t, s); n < viewers {
 		t.Errorf("%d viewers while the page is open, want %d at least", n, viewers)
 	}
-	p.do(chromedp.Navigate("about:blank"))
-	waitWithin(t, 100*time.Second, "the crowd to leave", func() bool { return s.crowd(t) == 0 })
+	p.Do(chromedp.Navigate("about:blank"))
+	rig.WaitWithin(t, 100*time.Second, "the crowd to leave", func() bool { return crowd(t, s) == 0 })
 }
