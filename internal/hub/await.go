@@ -48,13 +48,7 @@ func (h *Hub) Unawait(name string, w Watcher) {
 	if !has {
 		return
 	}
-	rest := make([]Watcher, 0, len(l))
-	for _, x := range l {
-		if x != w {
-			rest = append(rest, x)
-		}
-	}
-	if len(rest) > 0 {
+	if rest := without(l, w); len(rest) > 0 {
 		a.names[name] = rest
 		return
 	}

@@ -31,14 +31,13 @@ func (c *Channel) Watch(w Watcher) {
 // Unwatch takes a watcher out. It may still be told of something under way.
 func (c *Channel) Unwatch(w Watcher) {
 	c.mu.Lock()
-	rest := make([]Watcher, 0, len(c.watch))
-	for _, x := range c.watch {
-		if x != w {
-			rest = append(rest, x)
-		}
-	}
-	c.watch = rest
+	c.watch = without(c.watch, w)
 	c.mu.Unlock()
+}
+
+// without returns a list without a watcher. Who walks the old one may go on.
+func without(list []Watcher, w Watcher) []Watcher {
+	return slices.DeleteFunc(slices.Clone(list), func(x Watcher) bool { return x == w })
 }
 
 // waiters is a list of waiters; guarded by the channel's mu.

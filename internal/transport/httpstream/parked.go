@@ -122,7 +122,7 @@ type reader struct {
 	cors   string        // of a long poll: header lines for a page of another origin
 	budget tolerance     // of a poll or long poll
 	beat   time.Duration // of SSE: between heartbeats
-	ix     int32         // in g.readers, while waiting
+	ix     int32         // in its group, while waiting
 	ends   uint32        // of SSE: when it has had its age, in seconds since the process began
 	state  state
 	live   live
@@ -379,8 +379,8 @@ type drainTask struct{ p *parkedLoop }
 func (d drainTask) Turn() bool {
 	d.p.draining = true
 	for _, g := range d.p.groups {
-		for len(g.readers) > 0 {
-			g.readers[len(g.readers)-1].conclude()
+		for g.Len() > 0 {
+			g.Last().conclude()
 		}
 	}
 	return false

@@ -4,7 +4,6 @@ package httpstream
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"twohop"
@@ -19,34 +18,30 @@ type groupKey struct {
 	budget time.Duration
 }
 
-// group is the readers of a channel that wait on one loop. To the channel it is
-// one watcher; what happens there costs it a turn, in which each reader gets
-// all that it lacks. Turns are short: a publish that comes in between is seen by
-// all that were not served yet.
+// group is the readers of a channel that wait on one loop. Turns are short: a
+// publish that comes in between is seen by all that were not served yet.
 type group struct {
-	p    *parkedLoop
-	ch   *hub.Channel
-	key  groupKey
-	news atomic.Bool // something happened since the last turn began
-	due  atomic.Bool // a turn is to come
-	wait *time.Timer // for the budget
+	hub.Crowd[*reader] // that wait
 
-	began time.Time // of a round, with a budget
-
-	readers []*reader // that wait
-	members int       // with those that catch up
-	pos     int       // where the next turn begins
-	left    int       // readers to look at from pos on until all were
+	p       *parkedLoop
+	ch      *hub.Channel
+	wait    *time.Timer // for the budget
+	members int         // with those that catch up
 }
+
+// Place implements hub.Member.
+func (r *reader) Place() *int32 { return &r.ix }
 
 // Moved implements hub.Watcher.
 func (g *group) Moved() {
-	g.news.Store(true)
-	if !g.due.CompareAndSwap(false, true) {
-		return
+	if g.Note() {
+		g.schedule(g.Budget)
 	}
-	if g.key.budget > 0 {
-		g.wait.Reset(g.key.budget)
+}
+
+func (g *group) schedule(after time.Duration) {
+	if g.wait != nil {
+		g.wait.Reset(after)
 		return
 	}
 	g.p.loop.Post(g)
@@ -56,43 +51,16 @@ const turnReaders = 64
 
 // Turn implements park.Task.
 func (g *group) Turn() bool {
-	// With a budget, what comes during a round waits for the next one: the round
-	// would go round again for a record or two.
-	if (g.left == 0 || g.key.budget == 0) && g.news.Swap(false) {
-		g.left = len(g.readers)
-		if g.key.budget > 0 {
-			g.began = time.Now()
-		}
-		if g.ch.Stale() || g.ch.Deleted() {
-			g.disperse()
-		}
+	if g.Begin() && (g.ch.Stale() || g.ch.Deleted()) {
+		g.disperse()
 	}
 	var page memo
-	for n := 0; n < turnReaders && g.left > 0 && len(g.readers) > 0; n++ {
-		if g.pos >= len(g.readers) {
-			g.pos = 0
-		}
-		r := g.readers[g.pos]
-		r.visit(&page)
-		// If the reader left, another stands in its place: the last one, who may
-		// not have been among those to look at, so there are as many left.
-		if g.pos < len(g.readers) && g.readers[g.pos] == r {
-			g.pos++
-			g.left--
-		}
-	}
-	if g.left > 0 && len(g.readers) > 0 {
+	if g.Look(turnReaders, func(r *reader) { r.visit(&page) }) {
 		return true
 	}
-	g.left = 0
-	g.due.Store(false)
-	switch {
-	case !g.news.Load() || !g.due.CompareAndSwap(false, true):
-		return false
-	case g.key.budget == 0:
-		return true
+	if after, more := g.Rest(); more {
+		g.schedule(after)
 	}
-	g.wait.Reset(max(0, g.key.budget-time.Since(g.began))) // it came since
 	return false
 }
 
@@ -145,7 +113,7 @@ func (r *reader) visit(page *memo) {
 		if v.Closed {
 			r.finish()
 		} else if !v.UpToDate && !r.c.Blocked() {
-			r.g.left = len(r.g.readers) // another round
+			r.g.Again()
 		}
 	}
 }
@@ -161,8 +129,8 @@ func (r *reader) wait(ch *hub.Channel, at twohop.Offset, q *query) bool {
 			r.c.Close() // the channel left the hub this very moment
 			return false
 		}
-		g = &group{p: p, ch: ch, key: key}
-		if key.budget > 0 {
+		g = &group{p: p, ch: ch}
+		if g.Budget = key.budget; g.Budget > 0 {
 			g.wait = time.AfterFunc(time.Hour, func() { p.loop.Post(g) })
 			g.wait.Stop()
 		}
@@ -174,34 +142,12 @@ func (r *reader) wait(ch *hub.Channel, at twohop.Offset, q *query) bool {
 	ch.AddReader(1)
 	r.g, r.at = g, at
 	g.members++
-	g.add(r)
+	g.Add(r)
 	r.state = waiting
 	if ch.Ahead(at) {
 		g.Moved() // of what came before the group watched
 	}
 	return true
-}
-
-func (g *group) add(r *reader) {
-	if g.left > 0 {
-		g.left++ // a round may go past the end of the list, where the reader stands now
-	}
-	r.ix = int32(len(g.readers)) //nolint:gosec // connections are bounded by descriptors
-	g.readers = append(g.readers, r)
-}
-
-// remove takes a waiting reader out of the list. Another takes its place, so
-// the round begins anew unless it was the reader that is looked at.
-func (g *group) remove(r *reader) {
-	ix, last := int(r.ix), len(g.readers)-1
-	g.readers[ix] = g.readers[last]
-	g.readers[ix].ix = r.ix
-	g.readers[last] = nil
-	g.readers = g.readers[:last]
-	if g.left > 0 && ix != g.pos {
-		g.left = last
-	}
-	r.ix = -1
 }
 
 // leave takes a reader out of its group.
@@ -211,7 +157,7 @@ func (r *reader) leave() {
 		return
 	}
 	if r.state == waiting {
-		g.remove(r)
+		g.Remove(r)
 	}
 	r.g, r.state = nil, idle
 	r.count(-1)
@@ -222,7 +168,7 @@ func (r *reader) leave() {
 		if g.wait != nil {
 			g.wait.Stop()
 		}
-		delete(g.p.groups, g.key)
+		delete(g.p.groups, groupKey{g.ch, g.Budget})
 		g.ch.Close()
 	}
 }
@@ -231,8 +177,8 @@ func (r *reader) leave() {
 // the clients ask again, and are told.
 func (g *group) disperse() {
 	reset := (&twohop.Reset{Reason: twohop.ResetDeleted}).Error(g.ch.Info().Name, twohop.Offset{})
-	for len(g.readers) > 0 {
-		r := g.readers[len(g.readers)-1]
+	for g.Len() > 0 {
+		r := g.Last()
 		deleted := g.ch.Deleted()
 		switch {
 		case r.c.Blocked() && r.live == longPoll:
@@ -283,7 +229,7 @@ func (r *reader) catchUp() {
 // behind reads a page from the engine, elsewhere.
 func (r *reader) behind() {
 	g := r.g
-	g.remove(r)
+	g.Remove(r)
 	r.state = catching
 	f := &depth{r: r, g: g, at: r.at}
 	ch := g.ch
@@ -309,7 +255,7 @@ func (d *depth) Turn() bool {
 		return false
 	}
 	r.state = waiting
-	d.g.add(r)
+	d.g.Add(r)
 	if d.err != nil {
 		r.failed(d.err)
 		return false

@@ -156,7 +156,7 @@ func (k *conn) serve() {
 // spent.
 func (k *conn) hasten() {
 	for _, c := range k.cursors {
-		if c.state == following && c.g.beat != nil && c.g.due.Load() {
+		if c.state == following && c.g.beat != nil && c.g.Due() {
 			c.push()
 		}
 	}

@@ -2,7 +2,6 @@ package multi
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"twohop/internal/hub"
@@ -15,22 +14,19 @@ type groupKey struct {
 	budget time.Duration
 }
 
-// group is the cursors of a channel on one node. To the channel it is one
-// watcher; what happens there costs it a turn, in which each cursor is given all
+// group is the cursors of a channel on one node: in its rounds each is given all
 // that it lacks, or noted on its connection where others may be due, too.
 type group struct {
+	hub.Crowd[*cursor]
+
 	n      *node
 	ch     *hub.Channel
 	beat   *beat // nil without a budget
-	budget time.Duration
-	news   atomic.Bool // something happened since the last turn began
-	due    atomic.Bool // a turn is to come
-	moving bool        // the channel is being opened again
-
-	cursors []*cursor
-	pos     int // where the next turn begins
-	left    int // cursors to look at from pos on until all were
+	moving bool  // the channel is being opened again
 }
+
+// Place implements hub.Member.
+func (c *cursor) Place() *int32 { return &c.ix }
 
 // group finds or makes the group of a channel that is open now. It returns nil
 // if the channel left the hub this very moment.
@@ -42,7 +38,8 @@ func (n *node) group(ch *hub.Channel, budget time.Duration) *group {
 	if !n.h.hub.Adopt(ch) {
 		return nil
 	}
-	g := &group{n: n, ch: ch, budget: budget, beat: n.beat(budget)}
+	g := &group{n: n, ch: ch, beat: n.beat(budget)}
+	g.Budget = budget
 	n.groups[key] = g
 	ch.Watch(g)
 	if ch.Stale() {
@@ -53,15 +50,14 @@ func (n *node) group(ch *hub.Channel, budget time.Duration) *group {
 
 // Moved implements hub.Watcher.
 func (g *group) Moved() {
-	g.news.Store(true)
-	if g.due.CompareAndSwap(false, true) {
-		g.schedule()
+	if g.Note() {
+		g.schedule(g.Budget)
 	}
 }
 
-func (g *group) schedule() {
+func (g *group) schedule(after time.Duration) {
 	if g.beat != nil {
-		g.beat.add(g)
+		g.beat.add(g, after)
 		return
 	}
 	g.n.run.Post(g)
@@ -69,67 +65,35 @@ func (g *group) schedule() {
 
 // Turn implements task.
 func (g *group) Turn() bool {
-	if len(g.cursors) == 0 { // it ended, or will when it has moved
-		g.due.Store(false)
-		return false
+	if g.Begin() && g.ch.Stale() && g.Len() > 0 {
+		g.reopen()
 	}
-	if g.news.Swap(false) {
-		g.left = len(g.cursors)
-		if g.ch.Stale() {
-			g.reopen()
+	if !g.moving {
+		g.n.forget()
+		g.n.time = now()
+		more := g.Look(turnSize, (*cursor).offer)
+		g.n.forget()
+		if more {
+			return true
 		}
 	}
-	if g.moving {
-		g.left = 0
-	}
-	g.n.forget()
-	g.n.time = now()
-	for n := 0; n < turnSize && g.left > 0 && len(g.cursors) > 0; n++ {
-		if g.pos >= len(g.cursors) {
-			g.pos = 0
-		}
-		c := g.cursors[g.pos]
-		c.offer()
-		// If the cursor left, another stands in its place: the last one, who may
-		// not have been among those to look at, so there are as many left.
-		if g.pos < len(g.cursors) && g.cursors[g.pos] == c {
-			g.pos++
-			g.left--
-		}
-	}
-	g.n.forget()
-	if g.left > 0 && len(g.cursors) > 0 {
-		return true
-	}
-	g.left = 0
-	g.due.Store(false)
-	if g.news.Load() && g.due.CompareAndSwap(false, true) {
-		g.schedule()
+	if after, more := g.Rest(); more {
+		g.schedule(after)
 	}
 	return false
 }
 
 func (g *group) add(c *cursor) {
 	c.g = g
-	c.ix = int32(len(g.cursors)) //nolint:gosec // connections are bounded by descriptors
-	g.cursors = append(g.cursors, c)
+	g.Add(c)
 	g.ch.AddReader(1)
 }
 
-// remove takes a cursor out. Another takes its place, so the round begins anew
-// unless it was the one that is looked at.
 func (g *group) remove(c *cursor) {
-	ix, last := int(c.ix), len(g.cursors)-1
-	g.cursors[ix] = g.cursors[last]
-	g.cursors[ix].ix = c.ix
-	g.cursors[last] = nil
-	g.cursors = g.cursors[:last]
-	if g.left > 0 && ix != g.pos {
-		g.left = last
-	}
+	g.Remove(c)
 	c.g = nil
 	g.ch.AddReader(-1)
-	if last == 0 && !g.moving {
+	if g.Len() == 0 && !g.moving {
 		g.end()
 	}
 }
@@ -137,7 +101,7 @@ func (g *group) remove(c *cursor) {
 func (g *group) end() {
 	g.ch.Unwatch(g)
 	g.beat.leave()
-	delete(g.n.groups, groupKey{g.ch, g.budget})
+	delete(g.n.groups, groupKey{g.ch, g.Budget})
 	g.ch.Close()
 }
 
@@ -169,25 +133,25 @@ func (m *move) Turn() bool {
 	if m.ch != nil {
 		defer m.ch.Close()
 	}
-	if len(g.cursors) == 0 {
+	if g.Len() == 0 {
 		g.end()
 		return false
 	}
 	if m.err != nil {
-		for len(g.cursors) > 0 {
-			c := g.cursors[len(g.cursors)-1]
+		for g.Len() > 0 {
+			c := g.Last()
 			c.fail(goneWhile(c.name, m.err))
 			g.n.enqueue(c.conn)
 		}
 		return false
 	}
-	to := g.n.group(m.ch, g.budget)
+	to := g.n.group(m.ch, g.Budget)
 	if to == nil || to == g { // it broke again
 		g.reopen()
 		return false
 	}
-	for len(g.cursors) > 0 {
-		c := g.cursors[len(g.cursors)-1]
+	for g.Len() > 0 {
+		c := g.Last()
 		g.remove(c)
 		to.add(c)
 	}

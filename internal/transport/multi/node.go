@@ -125,16 +125,17 @@ func (n *node) Turn() bool {
 }
 
 // beat is what groups with the same budget wait for together, so that all that
-// is due on a connection leaves in one write. It begins with the first news.
+// is due on a connection leaves in one write. It begins with the first news, or
+// after a round that news came in.
 type beat struct {
 	n     *node
 	every time.Duration
 	timer *time.Timer
 	used  int // by groups
 
-	mu     sync.Mutex // guards groups and ticking; a leaf
+	mu     sync.Mutex // guards groups and due; a leaf
 	groups []*group   // that have news
-	ticks  bool
+	due    time.Time  // when they have their turn, if there are any
 }
 
 func (n *node) beat(every time.Duration) *beat {
@@ -163,14 +164,16 @@ func (b *beat) leave() {
 	}
 }
 
-// add makes a group have its turn when the budget of the first news is spent.
-func (b *beat) add(g *group) {
+// add makes a group have its turn when the budget of its first news is spent,
+// or sooner.
+func (b *beat) add(g *group, after time.Duration) {
+	due := time.Now().Add(after)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.groups = append(b.groups, g)
-	if !b.ticks {
-		b.ticks = true
-		b.timer.Reset(b.every)
+	if len(b.groups) == 1 || due.Before(b.due) {
+		b.due = due
+		b.timer.Reset(after)
 	}
 }
 
@@ -178,7 +181,7 @@ func (b *beat) add(g *group) {
 func (b *beat) Turn() bool {
 	b.mu.Lock()
 	groups := b.groups
-	b.groups, b.ticks = nil, false
+	b.groups = nil
 	b.mu.Unlock()
 	for _, g := range groups {
 		b.n.run.Post(g)
