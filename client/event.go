@@ -14,7 +14,8 @@ import (
 type Event struct {
 	// Records are the new records. In a JSON channel each is one record's JSON
 	// text. In any other channel there is one, of all new bytes: what borders
-	// records had is not on the wire.
+	// records had is not on the wire. They are the caller's, and share memory:
+	// who keeps one of many for long should keep a clone of it.
 	Records [][]byte
 
 	Channel  string

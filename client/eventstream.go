@@ -1,12 +1,12 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,29 +24,38 @@ type sseEvent struct {
 // end in CR, LF or CRLF, a byte order mark may come first, comments and unknown
 // fields are skipped, an event that the end of the stream cuts is none. Bytes
 // are passed on as they are, also where they are not UTF-8.
+//
+// Between events it holds smallBuffer bytes: a large event borrows its buffer,
+// and is in there once.
 type sseParser struct {
-	r     *bufio.Reader
+	r     io.Reader
 	limit int // of a line and of an event's data
+
+	small    []byte
+	buf      []byte // small, or a larger one while an event needs it
+	data     int    // buf[:data] are the event's data lines so far
+	from, to int    // buf[from:to] was read, and is not a part of any line yet
 
 	begun  bool // the first bytes were looked at for a byte order mark
 	skipLF bool // the last line ended in CR: a LF that follows belongs to it
 
-	line []byte
-	data []byte
-	kind []byte
-
+	kind   []byte
 	lastID string        // of the last event that had one
 	retry  time.Duration // the server's pace for reconnects; 0 until told
 }
 
+const smallBuffer = 4 << 10
+
 func newSSEParser(r io.Reader, limit int) *sseParser {
-	return &sseParser{r: bufio.NewReaderSize(r, 32<<10), limit: limit}
+	small := make([]byte, smallBuffer)
+	return &sseParser{r: r, limit: limit, small: small, buf: small}
 }
 
 // next returns the next whole event. At the end of the stream it is io.EOF,
 // whatever was left.
 func (p *sseParser) next() (sseEvent, error) {
-	p.data, p.kind = p.data[:0], p.kind[:0]
+	p.data, p.kind = 0, p.kind[:0]
+	p.shrink()
 	for {
 		line, err := p.readLine()
 		if err != nil {
@@ -58,11 +67,11 @@ func (p *sseParser) next() (sseEvent, error) {
 			}
 			continue
 		}
-		if len(p.data) == 0 {
+		if p.data == 0 {
 			p.kind = p.kind[:0]
 			continue
 		}
-		e := sseEvent{kind: string(p.kind), id: p.lastID, data: p.data[:len(p.data)-1]}
+		e := sseEvent{kind: string(p.kind), id: p.lastID, data: p.buf[:p.data-1]}
 		if e.kind == "" {
 			e.kind = "message"
 		}
@@ -76,10 +85,13 @@ func (p *sseParser) field(line []byte) error {
 	value = bytes.TrimPrefix(value, []byte{' '})
 	switch string(name) { // a comment has an empty name
 	case "data":
-		if len(p.data)+len(value) >= p.limit {
+		if p.data+len(value) >= p.limit {
 			return fmt.Errorf("%w (%d)", errTooLarge, p.limit)
 		}
-		p.data = append(append(p.data, value...), '\n')
+		// The line stands further on and is longer: it has the field's name.
+		p.data += copy(p.buf[p.data:], value)
+		p.buf[p.data] = '\n'
+		p.data++
 	case "event":
 		p.kind = append(p.kind[:0], value...)
 	case "id":
@@ -97,29 +109,29 @@ func (p *sseParser) field(line []byte) error {
 // readLine returns the next line without its end, valid until the next call. A
 // line that the end of the stream cuts is io.EOF.
 func (p *sseParser) readLine() ([]byte, error) {
-	p.line = p.line[:0]
-	for {
-		b, err := p.buffered()
-		if err != nil {
-			return nil, err
+	for seen := 0; ; { // bytes of the line that have no end among them
+		b := p.buf[p.from:p.to]
+		if p.skipLF && len(b) > 0 {
+			if p.skipLF = false; b[0] == '\n' {
+				p.from++
+				continue
+			}
 		}
-		end := lineEnd(b)
-		if end < 0 {
-			if len(p.line)+len(b) > p.limit+maxFieldName {
+		if p.begun || p.begin(b) {
+			b = p.buf[p.from:p.to]
+			if end := lineEnd(b[seen:]); end >= 0 {
+				end += seen
+				p.skipLF = b[end] == '\r'
+				p.from += end + 1
+				return b[:end], nil
+			}
+			if seen = len(b); seen > p.limit+maxFieldName {
 				return nil, fmt.Errorf("%w (%d)", errTooLarge, p.limit)
 			}
-			p.line = append(p.line, b...)
-			p.discard(len(b))
-			continue
 		}
-		p.skipLF = b[end] == '\r'
-		line := b[:end]
-		if len(p.line) > 0 {
-			p.line = append(p.line, line...)
-			line = p.line
+		if err := p.fill(); err != nil {
+			return nil, err
 		}
-		p.discard(end + 1)
-		return line, nil
 	}
 }
 
@@ -128,35 +140,53 @@ const maxFieldName = 16
 
 const mark = "\xEF\xBB\xBF" // UTF-8's byte order mark
 
-// buffered waits for bytes and returns all that are there, without those that
-// are no part of any line.
-func (p *sseParser) buffered() ([]byte, error) {
-	if !p.begun {
-		p.begun = true
-		if b, _ := p.r.Peek(1); len(b) > 0 && b[0] == mark[0] { // wait for more only if more can matter
-			if b, _ := p.r.Peek(len(mark)); string(b) == mark {
-				p.discard(len(mark))
-			}
-		}
+// begin skips a byte order mark. It is false while more bytes are needed to tell.
+func (p *sseParser) begin(b []byte) bool {
+	if len(b) < len(mark) && strings.HasPrefix(mark, string(b)) {
+		return false
 	}
-	for {
-		if _, err := p.r.Peek(1); err != nil {
-			return nil, err
-		}
-		b, _ := p.r.Peek(p.r.Buffered())
-		if !p.skipLF {
-			return b, nil
-		}
-		p.skipLF = false
-		if b[0] != '\n' {
-			return b, nil
-		}
-		p.discard(1)
+	p.begun = true
+	if bytes.HasPrefix(b, []byte(mark)) {
+		p.from += len(mark)
 	}
+	return true
 }
 
-// discard drops bytes that were peeked at.
-func (p *sseParser) discard(n int) { _, _ = p.r.Discard(n) }
+// fill reads more, and makes room for it first.
+func (p *sseParser) fill() error {
+	if p.to == len(p.buf) || p.from == p.to {
+		p.to = p.data + copy(p.buf[p.data:], p.buf[p.from:p.to])
+		p.from = p.data
+	}
+	if p.to == len(p.buf) {
+		larger := takeBuffer(2 * len(p.buf))
+		copy(larger, p.buf)
+		p.use(larger)
+	}
+	n, err := p.r.Read(p.buf[p.to:])
+	if p.to += n; n > 0 {
+		return nil // an error comes again
+	}
+	return err
+}
+
+// shrink gives a large buffer back when what is left fits into the small one.
+// There is no event under way.
+func (p *sseParser) shrink() {
+	if len(p.buf) == smallBuffer || p.to-p.from > smallBuffer {
+		return
+	}
+	p.to = copy(p.small, p.buf[p.from:p.to])
+	p.from = 0
+	p.use(p.small)
+}
+
+func (p *sseParser) use(buf []byte) {
+	if len(p.buf) > smallBuffer {
+		giveBuffer(p.buf)
+	}
+	p.buf = buf
+}
 
 // lineEnd is where the first line in b ends, or -1.
 func lineEnd(b []byte) int {

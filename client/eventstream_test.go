@@ -76,13 +76,29 @@ func TestSSEParserBoundsMemory(t *testing.T) {
 		t.Helper()
 		if _, p, err := events(in, 1000); !errors.Is(err, errTooLarge) {
 			t.Errorf("ends with %v", err)
-		} else if cap(p.line)+cap(p.data) > 100<<10 {
-			t.Errorf("%d bytes are kept", cap(p.line)+cap(p.data))
+		} else if cap(p.buf) > 100<<10 {
+			t.Errorf("%d bytes are kept", cap(p.buf))
 		}
 	}
 	f(strings.NewReader("data:" + strings.Repeat("x", 1001) + "\n\n"))
 	f(strings.NewReader(strings.Repeat("data:xxxxxxxxx\n", 101) + "\n"))
 	f(io.LimitReader(endless{}, 10<<20))
+}
+
+// A large event borrows a buffer that its stream does not keep.
+func TestSSEParserHoldsLittleBetweenEvents(t *testing.T) {
+	large := strings.Repeat("0123456789\n", 30_000)
+	p := newSSEParser(strings.NewReader(strings.Repeat("data:"+strings.Repeat("x", 300_000)+"\n\ndata:small\n\n", 2)+"data:"+
+		strings.ReplaceAll(large, "\n", "\ndata:")+"\n\n: the end\n\ndata:small\n\n"), 1<<20)
+	for i, want := range []string{strings.Repeat("x", 300_000), "small", strings.Repeat("x", 300_000), "small", large, "small"} {
+		e, err := p.next()
+		if err != nil || string(e.data) != want {
+			t.Fatalf("event %d has %d bytes, want %d: %v", i, len(e.data), len(want), err)
+		}
+	}
+	if n := cap(p.buf) + cap(p.small); n > 2*smallBuffer {
+		t.Errorf("%d bytes are kept between events", n)
+	}
 }
 
 type endless struct{}

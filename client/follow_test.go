@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,37 @@ func TestFollowDeliversWhatIsThereAndWhatComes(t *testing.T) {
 					}
 					if last := events[len(events)-1]; !last.Closed || last.Offset != offsetOf(8) {
 						t.Errorf("the last event is %+v", last)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Records that the caller keeps stay as they are, whatever comes after them.
+func TestFollowGivesRecordsAway(t *testing.T) {
+	for _, contentType := range []string{"application/json", "text/plain"} {
+		for _, transport := range []Transport{Poll, LongPoll, SSE} {
+			t.Run(fmt.Sprint(contentType, " over ", transport), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f, c := newFake(t, contentType)
+					f.pageRecords = 1
+					var want string
+					for i := range 6 {
+						record := strings.Repeat(fmt.Sprint(i+1), 1+i%2*100_000)
+						f.add(record)
+						want += record
+					}
+					f.end()
+					var kept [][]byte
+					for event, err := range c.Follow(t.Context(), "a", FollowOptions{Transport: transport, ContentType: contentType}) {
+						if err != nil {
+							t.Fatal(err)
+						}
+						kept = append(kept, event.Records...)
+					}
+					if got := string(bytes.Join(kept, nil)); got != want {
+						t.Errorf("%d bytes are not the %d that were published", len(got), len(want))
 					}
 				})
 			})

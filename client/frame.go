@@ -17,14 +17,14 @@ type frame struct {
 	Offset  string  `json:"offset"`
 
 	// subscribed, data
-	Budget      int64             `json:"budget"`
-	ContentType string            `json:"contentType"`
-	UpToDate    bool              `json:"upToDate"`
-	Waiting     bool              `json:"waiting"`
-	Closed      bool              `json:"closed"`
-	Records     []json.RawMessage `json:"records"`
-	Text        *string           `json:"text"`
-	Base64      []byte            `json:"base64"`
+	Budget      int64           `json:"budget"`
+	ContentType string          `json:"contentType"`
+	UpToDate    bool            `json:"upToDate"`
+	Waiting     bool            `json:"waiting"`
+	Closed      bool            `json:"closed"`
+	Records     json.RawMessage `json:"records"`
+	Text        *string         `json:"text"`
+	Base64      []byte          `json:"base64"`
 
 	resetFields // subscribed has its start too
 
@@ -105,6 +105,12 @@ func (f *frame) check() error {
 		if f.Channel == "" || f.Offset == "" {
 			return malformed("a frame %q without a channel or an offset", f.Type)
 		}
+		switch {
+		case string(f.Records) == "null":
+			f.Records = nil
+		case f.Records != nil && f.Records[0] != '[':
+			return malformed("a frame %q whose records are no array", f.Type)
+		}
 	case frameSubscribed:
 		if f.Channel == "" || f.Offset == "" && !f.Waiting {
 			return malformed("a frame %q without a channel or an offset", f.Type)
@@ -117,11 +123,7 @@ func (f *frame) check() error {
 func (f *frame) records() (records [][]byte, isJSON bool) {
 	switch {
 	case f.Records != nil:
-		records = make([][]byte, len(f.Records))
-		for i, r := range f.Records {
-			records[i] = r
-		}
-		return records, true
+		return cutArray(f.Records), true
 	case f.Text != nil && *f.Text != "":
 		return [][]byte{[]byte(*f.Text)}, false
 	case len(f.Base64) > 0:

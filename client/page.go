@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -193,14 +194,16 @@ func (w *watchdog) readAll(resp *http.Response, limit int) ([]byte, error) {
 	if resp.ProtoMajor == 1 && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 && !resp.Uncompressed {
 		return nil, malformed("a body without a length: whether it is whole cannot be known")
 	}
-	b, err := io.ReadAll(io.LimitReader(w, int64(limit)+1))
+	var b bytes.Buffer
+	b.Grow(int(min(max(resp.ContentLength, 0), mostBuffer)) + bytes.MinRead) // a length is a promise: larger ones have to be kept first
+	_, err := b.ReadFrom(io.LimitReader(w, int64(limit)+1))
 	switch {
 	case err != nil:
 		return nil, w.failure(err)
-	case len(b) > limit:
+	case b.Len() > limit:
 		return nil, tooLarge(errTooLarge)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 func tooLarge(err error) *failure {

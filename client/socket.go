@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,7 +106,12 @@ func notUpgraded(resp *http.Response) error {
 
 // read reads a frame, and tells its size.
 func (s *socket) read(ctx context.Context) (*frame, int, error) {
-	kind, b, err := s.conn.Read(ctx)
+	kind, r, err := s.conn.Reader(ctx)
+	b := bytes.NewBuffer(takeBuffer(0)[:0])
+	defer func() { giveBuffer(b.Bytes()) }()
+	if err == nil {
+		_, err = b.ReadFrom(r)
+	}
 	switch {
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		return nil, 0, tooLarge(errTooLarge)
@@ -114,8 +120,8 @@ func (s *socket) read(ctx context.Context) (*frame, int, error) {
 	case kind != websocket.MessageText:
 		return nil, 0, malformed("a binary message")
 	}
-	f, err := parseFrame(b)
-	return f, len(b), err
+	f, err := parseFrame(b.Bytes())
+	return f, b.Len(), err
 }
 
 // closedBy is the failure that the end of a WebSocket was.

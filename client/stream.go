@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -157,12 +158,18 @@ func (s *sseReader) data(b []byte) error {
 		if b, err = decodeBase64(b); err != nil {
 			return err
 		}
+	} else {
+		b = bytes.Clone(b) // from the parser's buffer
 	}
 	records, err := splitPage(b, s.isJSON)
 	if err != nil {
 		return err
 	}
-	s.records = append(s.records, records...)
+	if s.records == nil {
+		s.records = records
+	} else {
+		s.records = append(s.records, records...)
+	}
 	return nil
 }
 
