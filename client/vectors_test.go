@@ -258,7 +258,8 @@ func (k *talker) act(c map[string]any) {
 			if offset == "-1" {
 				from = Start()
 			}
-			k.following[name] = follow(k.t, k.c, name, ChannelOptions{From: from, Wait: k.waits})
+			budget, _ := each["budget"].(float64)
+			k.following[name] = follow(k.t, k.c, name, ChannelOptions{From: from, Wait: k.waits, Budget: time.Duration(budget) * time.Millisecond})
 		}
 	case frameUnsubscribe:
 		for _, name := range c["channels"].([]any) {
@@ -333,8 +334,8 @@ func (k *talker) hear(i int, want map[string]any) {
 	k.t.Errorf("step %d: heard %v, want %v", i, k.heard, want)
 }
 
-// sameFrame compares frames but for their ids, and for the encoding, which this
-// client always asks for.
+// sameFrame compares frames but for their ids, for the encoding, which this
+// client always asks for, and for the form of a budget.
 func sameFrame(f, want map[string]any) bool {
 	strip := func(f map[string]any) string {
 		b, _ := json.Marshal(f)
@@ -348,6 +349,9 @@ func sameFrame(f, want map[string]any) bool {
 			for _, each := range list {
 				if each, ok := each.(map[string]any); ok {
 					delete(each, "encoding")
+					if d, err := time.ParseDuration(fmt.Sprint(each["budget"])); err == nil {
+						each["budget"] = d.Milliseconds()
+					}
 				}
 			}
 		}

@@ -301,25 +301,28 @@ func bytesOf(n []int) (b []byte) {
 }
 
 type step struct {
-	C         map[string]any
-	S         json.RawMessage
-	Cut       bool
-	Got       [][]any
-	Stands    map[string]*string
-	Published map[string]any
+	W, C         map[string]any
+	S            json.RawMessage
+	Cut          bool
+	Odd, Crosses bool
+	Got          [][]any
+	Stands       map[string]*string
+	Published    map[string]any
 }
 
 // The conversations are what section 7 of PROTOCOL.md says: a client that does no
 // more than that ends where they say.
 func TestVectorsOfConversations(t *testing.T) {
 	for _, v := range load[struct {
-		Name  string
-		Steps []step
+		Name     string
+		Settings json.RawMessage
+		Steps    []step
 	}](t, "conversations.json") {
 		model := talk{stands: map[string]*string{}, got: [][]any{}, published: map[string]any{}}
 		told := 0
 		for i, s := range v.Steps {
 			switch {
+			case s.W != nil: // of which a client hears by what follows only
 			case s.C != nil:
 				model.client(t, s.C)
 			case s.S != nil:

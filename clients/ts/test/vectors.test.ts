@@ -13,6 +13,7 @@ import { FakeServer, FakeSocket, settle, subscribed, VirtualClock } from "./worl
 interface Sub {
   channel: string
   offset?: string
+  budget?: number
 }
 interface Client1 {
   type: string
@@ -22,6 +23,7 @@ interface Client1 {
   [k: string]: unknown
 }
 type Step =
+  | { W: Record<string, unknown> } // what others do at the server is not this test's
   | { C: Client1 }
   | { S: Record<string, unknown> }
   | { cut: true }
@@ -55,8 +57,8 @@ for (const { name, steps } of conversations) {
     const ended = new Set<string>()
     const published = new Map<string, Record<string, unknown>>()
     const ids = new Map<string, unknown>()
-    const follow = (channel: string, offset?: string): void => {
-      const f = client.follow(channel, { offset, onBatch: (b) => got.push(...gotOf(b)) })
+    const follow = (channel: string, offset?: string, budget?: number): void => {
+      const f = client.follow(channel, { offset, budget, onBatch: (b) => got.push(...gotOf(b)) })
       followers.set(channel, f)
       f.done.then(
         () => ended.add(channel),
@@ -100,7 +102,7 @@ for (const { name, steps } of conversations) {
       } else if ("C" in step) {
         const { C } = step
         if (C.type === "subscribe" && ![...C.channels!].every((c) => followers.has((c as Sub).channel))) {
-          for (const c of C.channels as Sub[]) follow(c.channel, c.offset)
+          for (const c of C.channels as Sub[]) follow(c.channel, c.offset, c.budget)
         }
         if (C.type === "unsubscribe") for (const c of C.channels as string[]) followers.get(c)!.close()
         if (C.type === "publish") {
@@ -114,10 +116,13 @@ for (const { name, steps } of conversations) {
         const f = sent(C.type)
         if (C.id !== undefined) ids.set(C.id as string, f.id)
         if (C.type === "subscribe") {
-          const plain = (f.channels as Sub[]).map(({ channel, offset }) => ({ channel, offset: offset ?? "now" }))
-          assert.deepEqual(new Set(plain.map((p) => JSON.stringify(p))), new Set((C.channels as Sub[]).map((p) => JSON.stringify({ channel: p.channel, offset: p.offset ?? "now" }))))
+          const plain = (f.channels as Sub[]).map(({ channel, offset, budget }) => [channel, offset ?? "now", budget ?? 0])
+          const wanted = (C.channels as Sub[]).map(({ channel, offset, budget }) => [channel, offset ?? "now", budget ?? 0])
+          assert.deepEqual(plain.sort(), wanted.sort())
         } else if (C.type === "publish") assert.deepEqual([f.channel, f.records], [C.channel, C.records])
         else if (C.type === "unsubscribe") assert.deepEqual(f.channels, C.channels)
+      } else if ("W" in step) {
+        continue
       } else if ("cut" in step) {
         FakeSocket.last.end(1006)
       } else if ("got" in step) {

@@ -300,7 +300,7 @@ func TestWaiting(t *testing.T) {
 		for _, k := range []*socket{k, other} {
 			k.send(`{"type":"subscribe","channels":[{"channel":"made/a","budget":"1ms"},{"channel":"made/b","offset":"-1"},{"channel":"never"}]}`)
 			for _, name := range []string{"made/a", "made/b"} {
-				if f := k.say("subscribed"); !f.Waiting || f.Channel != name || f.Offset != "0000000000000000_0000000000000000" || f.Start != "" || f.UpToDate {
+				if f := k.say("subscribed"); !f.Waiting || f.Channel != name || f.Offset != "0000000000000000_0000000000000000" || f.Start != "" || !f.UpToDate {
 					t.Errorf("%s", f.raw)
 				}
 			}

@@ -344,9 +344,9 @@ func (s *socket) subscribe(f *wire.ClientFrame) {
 }
 
 // appendSubscribed says from where on a cursor follows its channel; info is nil
-// if it awaits it.
+// if it awaits it, and then there is nothing that it lacks.
 func appendSubscribed(dst, id []byte, c *cursor, f *wire.Follow, info *twohop.Info) []byte {
-	sub := wire.Subscribed{Offset: c.at, Budget: f.Budget, Waiting: info == nil}
+	sub := wire.Subscribed{Offset: c.at, Budget: f.Budget, UpToDate: true, Waiting: info == nil}
 	if info != nil {
 		sub.ContentType, sub.Start, sub.UpToDate = info.ContentType, info.Start, c.at == info.Tail
 	}
