@@ -126,26 +126,29 @@ func (c *Conn) Follow(channel string, o ChannelOptions) (*Following, error) {
 // context's error.
 func (c *Conn) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		for {
-			q, ok := c.next()
-			if !ok {
-				select {
-				case <-c.wake:
-					continue
-				case <-ctx.Done():
-					yield(Event{}, ctx.Err())
-					return
-				case <-c.done:
-				}
-				if q, ok = c.next(); !ok { // nothing came with the end
-					if c.err != nil {
-						yield(Event{}, c.err)
-					}
-					return
-				}
-			}
-			if !yield(q.event, q.err) {
+		for ended := false; ; {
+			if err := ctx.Err(); err != nil {
+				yield(Event{}, err)
 				return
+			}
+			q, ok := c.next()
+			switch {
+			case ok:
+				if !yield(q.event, q.err) {
+					return
+				}
+				continue
+			case ended: // and nothing came with the end
+				if c.err != nil {
+					yield(Event{}, c.err)
+				}
+				return
+			}
+			select {
+			case <-c.wake:
+			case <-ctx.Done():
+			case <-c.done:
+				ended = true
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -577,6 +578,41 @@ func TestConnEnds(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestEventsEndWithTheirContext: at once, however much there is to hand out, and
+// with the context's error, also where that ends the Conn.
+func TestEventsEndWithTheirContext(t *testing.T) {
+	for name, events := range map[string]func(context.Context, *Conn, *Following) iter.Seq2[Event, error]{
+		"of a channel": func(ctx context.Context, _ *Conn, f *Following) iter.Seq2[Event, error] { return f.Events(ctx) },
+		"of all":       func(ctx context.Context, c *Conn, _ *Following) iter.Seq2[Event, error] { return c.Events(ctx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, cl := newMany(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				c := cl.Connect(ctx, ConnOptions{})
+				defer c.Close()
+				records, _ := count(100)
+				f.add("a", records...)
+				g := follow(t, c, "a", ChannelOptions{})
+				time.Sleep(time.Second)
+				n, end := 0, error(nil)
+				for _, err := range events(ctx, c, g) {
+					if end = err; err != nil {
+						break
+					}
+					n++
+					cancel()
+					<-c.done
+				}
+				if n != 1 || !errors.Is(end, context.Canceled) {
+					t.Errorf("%d events, then %v; want one, and the context's error", n, end)
+				}
+			})
+		})
+	}
 }
 
 // TestConnRefused: what trying again does not mend ends it.

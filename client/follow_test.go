@@ -455,6 +455,27 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// Also if more was read already.
+func TestFollowEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "application/json", numbered(100, "%d")...)
+		f.pageRecords = 1
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		n := 0
+		for _, err := range c.Follow(ctx, "a", FollowOptions{Transport: SSE, ContentType: "application/json"}) {
+			if n++; err == nil {
+				cancel()
+			} else if !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}
+		if n != 2 {
+			t.Errorf("%d events, want one and the context's error", n)
+		}
+	})
+}
+
 func TestFollowStopsWhenTheCallerDoes(t *testing.T) {
 	for _, transport := range allTransports {
 		synctest.Test(t, func(t *testing.T) {

@@ -92,6 +92,10 @@ func (f *Following) Close() {
 func (f *Following) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for {
+			if err := ctx.Err(); err != nil {
+				yield(Event{Channel: f.channel}, err)
+				return
+			}
 			f.c.mu.Lock()
 			q, ok := f.next()
 			ended, err := f.ended, f.err
@@ -111,8 +115,6 @@ func (f *Following) Events(ctx context.Context) iter.Seq2[Event, error] {
 			select {
 			case <-f.wake:
 			case <-ctx.Done():
-				yield(Event{Channel: f.channel}, ctx.Err())
-				return
 			}
 		}
 	}

@@ -116,6 +116,9 @@ type sseReader struct {
 // run reads until the response ends: io.EOF when it ended cleanly.
 func (s *sseReader) run() error {
 	for {
+		if err := s.f.ctx.Err(); err != nil { // also if more was read already
+			return err
+		}
 		e, err := s.parser.next()
 		switch {
 		case errors.Is(err, errTooLarge):
