@@ -21,7 +21,7 @@ type benchCmd struct {
 	PID        int               `name:"pid" placeholder:"PID" help:"The server's process, if it is on this machine: its CPU and memory are measured."`
 	Engine     string            `enum:"memory,disk" default:"memory" help:"Of a server that is started: memory or disk."`
 	Header     []string          `sep:"none" placeholder:"LINE" help:"A header for every request, such as \"Authorization: Bearer ...\". Can be repeated."`
-	Transport  []bench.Transport `placeholder:"NAMES" help:"sse, long-poll, poll, with commas. Default sse,long-poll."`
+	Transport  []bench.Transport `placeholder:"NAMES" help:"sse, ws, long-poll, poll, with commas. Default sse,ws,long-poll."`
 	Readers    int               `placeholder:"N" help:"Default 1000."`
 	Rate       *float64          `placeholder:"R" help:"Records published a second; 0 is as fast as they are acknowledged. Default several, one after the other."`
 	Size       int               `placeholder:"BYTES" help:"Of a record. Default 128."`

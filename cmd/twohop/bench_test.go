@@ -76,11 +76,11 @@ func benchResult(t *testing.T, args ...string) *bench.Result {
 // TestBench runs every scenario in a very small form.
 func TestBench(t *testing.T) {
 	for scenario, figures := range map[string]int{
-		"idle": 6, "fanout": 9, "channels": 9, "publish": 4, "resume": 3, "poll": 3, "slow": 2, "mixed": 5,
+		"idle": 8, "fanout": 12, "channels": 12, "publish": 4, "resume": 4, "poll": 3, "slow": 2, "mixed": 6,
 	} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
-			r := benchResult(t, scenario, "--readers", "20", "--channels", "5", "--duration", "100ms", "--missed", "30", "--transport", "sse,long-poll,poll")
+			r := benchResult(t, scenario, "--readers", "20", "--channels", "5", "--duration", "100ms", "--missed", "30", "--transport", "ws,sse,long-poll,poll")
 			if len(r.Figures) != figures {
 				t.Errorf("%d figures, want %d", len(r.Figures), figures)
 			}

@@ -56,11 +56,11 @@ func eachDriver(t *testing.T, h http.HandlerFunc, f func(t *testing.T, d driver,
 	})
 }
 
-func someReaders(n int) (*group, []*reader) {
+func someReaders(transport Transport, n int) (*group, []*reader) {
 	var all []*reader
-	g := newReader(SSE).group
+	g := newReader(transport).group
 	for i := range n {
-		r := newReader(SSE)
+		r := newReader(transport)
 		r.group, r.id = g, i
 		all = append(all, r)
 	}
@@ -84,7 +84,7 @@ func have(t *testing.T, d driver, readers []*reader, seq uint64) {
 
 func TestDriversGoOnAfterBreaks(t *testing.T) {
 	eachDriver(t, breaking, func(t *testing.T, d driver, _ clock) {
-		g, readers := someReaders(20)
+		g, readers := someReaders(SSE, 20)
 		d.open(readers)
 		have(t, d, readers, 3)
 		d.drop(readers)
@@ -118,7 +118,7 @@ func TestDriversStall(t *testing.T) {
 		}
 	}
 	eachDriver(t, handler, func(t *testing.T, d driver, _ clock) {
-		_, readers := someReaders(2)
+		_, readers := someReaders(SSE, 2)
 		d.open(readers)
 		have(t, d, readers, 1)
 		d.stall(readers[:1], true)
@@ -137,7 +137,7 @@ func TestDriversStall(t *testing.T) {
 func TestDriversGiveUp(t *testing.T) {
 	refuse := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) }
 	eachDriver(t, refuse, func(t *testing.T, d driver, _ clock) {
-		_, readers := someReaders(1)
+		_, readers := someReaders(SSE, 1)
 		d.open(readers)
 		have(t, d, readers, 1)
 		d.do(func() {

@@ -244,9 +244,13 @@ func (l *loop) connected(r *reader) {
 	}
 }
 
-// ask sends the next request.
+// ask sends what the reader has to say next.
 func (l *loop) ask(r *reader) {
 	l.out = r.request(l.out[:0])
+	if len(r.unsent) > 0 { // what a WebSocket says takes its turn
+		r.unsent = append(r.unsent, l.out...)
+		return
+	}
 	n, err := unix.Write(r.fd, l.out)
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
 		l.broke(r, os.NewSyscallError("write", err))

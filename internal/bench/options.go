@@ -18,7 +18,7 @@ type Options struct {
 	Engine    string   // of those: memory or disk; memory
 	Headers   []string // header lines for every request
 
-	Transports []Transport   // SSE and LongPoll
+	Transports []Transport   // SSE, WebSocket and LongPoll
 	Readers    int           // 1000, or what the limit of open files allows
 	Rate       *float64      // records a second, 0 is as fast as acknowledged; nil is what the scenario thinks fit
 	Size       int           // bytes of a record; 128
@@ -62,11 +62,11 @@ func (o *Options) complete() error {
 		}
 	}
 	if len(o.Transports) == 0 {
-		o.Transports = []Transport{SSE, LongPoll}
+		o.Transports = []Transport{SSE, WebSocket, LongPoll}
 	}
 	for _, t := range o.Transports {
-		if !slices.Contains([]Transport{SSE, LongPoll, Poll}, t) {
-			fault("there is no transport %q; there are sse, long-poll and poll", t)
+		if !slices.Contains([]Transport{SSE, WebSocket, LongPoll, Poll}, t) {
+			fault("there is no transport %q; there are sse, ws, long-poll and poll", t)
 		}
 	}
 	if o.Engine == "" {

@@ -6,16 +6,19 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"twohop/internal/budget"
 )
 
 // Transport is a way to read.
-type Transport string
+type Transport = budget.Transport
 
 // The transports.
 const (
-	SSE      Transport = "sse"
-	LongPoll Transport = "long-poll"
-	Poll     Transport = "poll"
+	SSE       = budget.SSE
+	WebSocket = budget.WebSocket
+	LongPoll  = budget.LongPoll
+	Poll      = budget.Poll
 )
 
 // channel is a channel of the bench's own.
@@ -69,7 +72,8 @@ type reader struct {
 
 	response response
 	scanner  scanner
-	line     [64]byte // how the present line of an SSE response begins
+	socket   webSocket
+	line     [128]byte // how the present line of an SSE response, or frame, begins
 	lineLen  int
 	now      int64 // of the read that is being taken in
 	asked    int64 // when the last request was sent
@@ -88,9 +92,17 @@ const (
 	giveUp       // failed says why
 )
 
-// request appends the reader's next request.
+// request appends what the reader has to say next.
 func (r *reader) request(dst []byte) []byte {
 	g := r.group
+	switch {
+	case r.socket.open:
+		dst = append(dst, r.socket.out...)
+		r.socket.out = nil
+		return dst
+	case g.transport == WebSocket:
+		return r.handshake(dst)
+	}
 	dst = append(dst, g.get...)
 	dst = append(dst, r.channel.name...)
 	dst = append(dst, "?offset="...)
@@ -100,7 +112,7 @@ func (r *reader) request(dst []byte) []byte {
 		dst = append(dst, "&live=sse"...)
 	case LongPoll:
 		dst = append(dst, "&live=long-poll"...)
-	case Poll:
+	case Poll, WebSocket:
 	}
 	if g.budget > 0 && g.transport != Poll {
 		dst = append(dst, "&budget="...)
@@ -118,6 +130,9 @@ func (r *reader) request(dst []byte) []byte {
 // sent notes that a request went out.
 func (r *reader) sent(now int64) {
 	r.asked = now
+	if r.socket.open {
+		return // what comes goes on
+	}
 	r.scanner.reset()
 	r.lineLen, r.next = 0, ""
 	if r.group.again {
@@ -132,7 +147,10 @@ func (r *reader) sent(now int64) {
 func (r *reader) feed(now int64, p []byte) step {
 	r.now = now
 	r.group.bytes += int64(len(p))
-	_, done, err := r.response.feed(p, r)
+	if r.socket.open {
+		return r.feedFrames(p)
+	}
+	rest, done, err := r.response.feed(p, r)
 	switch {
 	case r.failed != nil:
 		return giveUp
@@ -140,6 +158,9 @@ func (r *reader) feed(now int64, p []byte) step {
 		return r.fail(err)
 	case !done:
 		return readOn
+	case r.group.transport == WebSocket:
+		r.opened()
+		return r.feedFrames(rest)
 	}
 	return r.answered()
 }
@@ -174,7 +195,7 @@ func (r *reader) answered() step {
 
 // resumes prepares a reader for a new connection.
 func (r *reader) resumes() {
-	r.response, r.ready = response{}, false
+	r.response, r.socket, r.ready = response{}, webSocket{}, false
 	r.repeat, r.repeated = r.safe, r.due
 }
 
@@ -201,8 +222,12 @@ func (r *reader) fail(err error) step {
 }
 
 func (r *reader) gotHead(status int, head []byte) {
-	switch status {
-	case 200, 204, 304:
+	webSocket := r.group.transport == WebSocket
+	switch {
+	case webSocket && status == 101:
+		r.failed = r.checkAccept(head)
+		return
+	case !webSocket && (status == 200 || status == 204 || status == 304):
 	default:
 		reason := ""
 		if v := header(head, "Stream-Reset"); v != nil {

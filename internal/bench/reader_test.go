@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -9,7 +10,8 @@ import (
 )
 
 func newReader(t Transport) *reader {
-	g := &group{transport: t, get: "GET /v1/stream/", headers: "Host: h\r\n\r\n", tally: newTally()}
+	g := &group{transport: t}
+	(&target{url: &url.URL{Host: "h"}}).prepare(g)
 	r := &reader{group: g, channel: &channel{number: 7, name: "c"}, offset: "e_0", due: 1, safe: 1}
 	r.sent(0)
 	return r
@@ -98,7 +100,7 @@ func TestReaderPolls(t *testing.T) {
 	if got := r.feed(5000, []byte(answer)); got != askNext || r.askAt < 5000 || r.askAt > 6000 {
 		t.Errorf("step %d at %d, want another poll within the interval", got, r.askAt)
 	}
-	want := "GET /v1/stream/c?offset=e_2 HTTP/1.1\r\nIf-None-Match: \"t\"\r\nHost: h\r\n\r\n"
+	want := "GET /v1/stream/c?offset=e_2 HTTP/1.1\r\nIf-None-Match: \"t\"\r\nHost: h\r\nAccept: */*\r\n\r\n"
 	if got := string(r.request(nil)); got != want {
 		t.Errorf("request %q, want %q", got, want)
 	}

@@ -126,12 +126,12 @@ func (r *response) begin(head []byte, m message) (done bool, err error) {
 	if r.status, err = strconv.Atoi(string(head[9:12])); err != nil {
 		return false, fmt.Errorf("not an HTTP status: %.40q", head)
 	}
-	if r.status < 200 {
+	if r.status < 200 && r.status != 101 {
 		return false, nil // the final response follows
 	}
 	r.close = bytes.EqualFold(header(head, "Connection"), []byte("close"))
 	m.gotHead(r.status, head)
-	if r.status == 204 || r.status == 304 {
+	if r.status == 101 || r.status == 204 || r.status == 304 {
 		return r.end(), nil
 	}
 	if bytes.EqualFold(header(head, "Transfer-Encoding"), []byte("chunked")) {

@@ -95,7 +95,7 @@ func mixedScenario() *scenario {
 	return &scenario{
 		name: "mixed",
 		does: func(o *Options) string {
-			return fmt.Sprintf("%s by SSE, SSE with a budget, long poll and poll on the same channels, at once; half of the first leave in between and resume", count(o.Readers, "reader"))
+			return fmt.Sprintf("%s by SSE, SSE with a budget, WebSocket, long poll and poll on the same channels, at once; half of those by SSE and WebSocket without a budget leave in between and resume", count(o.Readers, "reader"))
 		},
 		figures: func(*Options) int { return 1 },
 		run:     func(ctx context.Context, s *session) error { return s.mixed(ctx) },
@@ -116,23 +116,24 @@ func (s *session) mixed(ctx context.Context) error {
 		budget = mixedBudget
 	}
 	kinds := []struct {
-		name  string
-		part  float64
-		group *group
+		name   string
+		leaves bool // half of them leave in between
+		group  *group
 	}{
-		{"sse", 40, &group{transport: SSE}},
-		{fmt.Sprintf("sse, budget %s", budget), 20, &group{transport: SSE, budget: budget}},
-		{"long-poll", 20, &group{transport: LongPoll}},
-		{fmt.Sprintf("poll each %s", s.o.interval()), 20, &group{transport: Poll, interval: s.o.interval()}},
+		{"sse", true, &group{transport: SSE}},
+		{fmt.Sprintf("sse, budget %s", budget), false, &group{transport: SSE, budget: budget}},
+		{"ws", true, &group{transport: WebSocket}},
+		{"long-poll", false, &group{transport: LongPoll}},
+		{fmt.Sprintf("poll each %s", s.o.interval()), false, &group{transport: Poll, interval: s.o.interval()}},
 	}
 	var groups []*group
 	var readers, leaving []*reader
 	seats := make([]int, len(kinds))
 	for i, k := range kinds {
 		groups = append(groups, k.group)
-		some := s.seat(k.group, percent(s.o.Readers, k.part), made)
-		if i == 0 {
-			leaving = some[:(len(some)+1)/2]
+		some := s.seat(k.group, percent(s.o.Readers, 20), made)
+		if k.leaves {
+			leaving = append(leaving, some[:(len(some)+1)/2]...)
 		}
 		readers, seats[i] = append(readers, some...), len(some)
 	}

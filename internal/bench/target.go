@@ -91,15 +91,18 @@ func (t *target) headers() string { return "Host: " + t.url.Host + "\r\n" + t.ex
 func (t *target) streams() string { return t.prefix + "/v1/stream/" }
 
 // prepare fills in how a group's requests begin and end.
-func (t *target) prepare(g *group) *group {
-	accept := "*/*"
-	if g.transport == SSE {
-		accept = "text/event-stream"
-	}
+func (t *target) prepare(g *group) {
 	g.get = "GET " + t.streams()
-	g.headers = t.headers() + "Accept: " + accept + "\r\n\r\n"
+	more := "Accept: */*\r\n"
+	switch g.transport {
+	case SSE:
+		more = "Accept: text/event-stream\r\n"
+	case WebSocket:
+		g.get, more = "GET "+t.prefix+"/v1/ws", offer
+	case LongPoll, Poll:
+	}
+	g.headers = t.headers() + more + "\r\n"
 	g.tally = newTally()
-	return g
 }
 
 // lifetime is how long channels live that a killed bench left behind.
