@@ -20,7 +20,10 @@ type Options struct {
 	HTTPClient *http.Client
 
 	// Header is called for each request; what it returns is added to the
-	// request. This is where a token goes, fresh each time.
+	// request. This is where a token goes, fresh each time, as
+	// {"Authorization": {"Bearer ..."}}. For a WebSocket, which has one request
+	// only, it is called again before the server says that a bearer token runs
+	// out, and the server is given the new one.
 	Header func() http.Header
 
 	// BackoffMin and BackoffMax bound the wait before a request that failed is
@@ -115,9 +118,7 @@ func (c *Client) URL(channel string) (string, error) {
 // do sends one request and returns its answer whatever the status; the error is
 // the connection's. The caller closes the body.
 func (c *Client) do(r *http.Request) (*http.Response, error) {
-	if c.opts.Header != nil {
-		maps.Copy(r.Header, c.opts.Header())
-	}
+	maps.Copy(r.Header, c.header())
 	return c.opts.HTTPClient.Do(r)
 }
 

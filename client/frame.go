@@ -33,7 +33,8 @@ type frame struct {
 	Readers    *int   `json:"readers"`
 	Duplicate  bool   `json:"duplicate"`
 
-	// welcome, advice, drain
+	// token, welcome, advice, drain
+	Expires     int64  `json:"expires"`
 	Heartbeat   int64  `json:"heartbeat"`
 	MaxChannels int    `json:"maxChannels"`
 	MaxMessage  int    `json:"maxMessage"`
@@ -69,6 +70,7 @@ const (
 	frameUnsubscribed = "unsubscribed"
 	framePublish      = "publish"
 	framePublished    = "published"
+	frameToken        = "token"
 	framePing         = "ping"
 	framePong         = "pong"
 	frameAdvice       = "advice"
@@ -216,6 +218,7 @@ type clientFrame struct {
 	Type     string  `json:"type"`
 	ID       frameID `json:"id,omitempty"`
 	Channels any     `json:"channels,omitempty"`
+	Token    string  `json:"token,omitempty"`
 	*publishItem
 }
 

@@ -24,6 +24,7 @@ type many struct {
 	listener *pipeListener
 	page     int           // records of a data frame
 	longPoll time.Duration // that a long poll waits
+	expires  time.Duration // that a token lasts, below 0 to refuse it
 
 	mu struct {
 		sync.Mutex
@@ -31,6 +32,7 @@ type many struct {
 		changed  chan struct{} // closed when anything does
 		asked    []string      // what was asked for, in order: ws, sse, long-poll, poll
 		frames   []string      // types of the clients' frames
+		tokens   []string      // that came in frames
 		extra    []string      // frames to send once, to whoever is connected
 	}
 }
@@ -322,6 +324,7 @@ func (f *many) take(at cursors, b []byte) (answers []string) {
 		Channels json.RawMessage
 		Channel  string
 		Records  []json.RawMessage
+		Token    string
 	}
 	if err := json.Unmarshal(b, &in); err != nil {
 		panic(err)
@@ -351,6 +354,12 @@ func (f *many) take(at cursors, b []byte) (answers []string) {
 			}
 			delete(at, name)
 		}
+	case "token":
+		f.mu.tokens = append(f.mu.tokens, in.Token)
+		if f.expires < 0 {
+			return []string{fmt.Sprintf(`{"type":"error","id":%d,"code":"token_invalid","message":"m","hint":"h"}`, in.ID)}
+		}
+		answers = append(answers, fmt.Sprintf(`{"type":"token","id":%d,"expires":%d}`, in.ID, f.expires.Milliseconds()))
 	case "publish":
 		c := f.mu.channels[in.Channel]
 		if c == nil {

@@ -19,10 +19,13 @@ type socketSession struct {
 	lastID   frameID
 	asked    map[frameID]*question
 	pending  map[frameID]*publishing
-	out      []*clientFrame // publishes to write
+	out      []*clientFrame // publishes and tokens to write
+	tokenID  frameID        // of the token whose answer is to come, or 0
 	pong     bool           // one is due
 	leaving  bool           // it ends when nothing is pending
 	interval time.Duration  // that silence may last
+
+	lasts chan time.Duration // to renew: the answer to its token; holds at most one
 }
 
 // question is a subscribe frame that was not answered in full.
@@ -58,11 +61,12 @@ func (c *Conn) overSocket(ctx context.Context, cancel context.CancelCauseFunc) e
 	s := &socketSession{
 		c: c, s: sock, ctx: ctx, cancel: cancel, links: links{},
 		asked: map[frameID]*question{}, pending: map[frameID]*publishing{},
-		interval: silence(c.c.opts.Silence, sock.welcome.Heartbeat),
+		interval: silence(c.c.opts.Silence, sock.welcome.Heartbeat), lasts: make(chan time.Duration, 1),
 	}
-	var writer sync.WaitGroup
+	var writers sync.WaitGroup
 	c.locked(func() { c.begin(s, WebSocket) })
-	writer.Go(func() {
+	writers.Go(s.renew)
+	writers.Go(func() {
 		if err := s.write(); err != nil {
 			cancel(err)
 		}
@@ -76,7 +80,7 @@ func (c *Conn) overSocket(ctx context.Context, cancel context.CancelCauseFunc) e
 	})
 	cancel(nil)
 	sock.close()
-	writer.Wait()
+	writers.Wait()
 	return err
 }
 
@@ -115,6 +119,11 @@ func (s *socketSession) take(f *frame) error {
 		return nil
 	case frameDrain:
 		return f.drain()
+	case frameToken:
+		if f.ID == s.tokenID && f.ID != 0 {
+			s.renewed(milliseconds(f.Expires))
+		}
+		return nil
 	case framePublished:
 		if p := s.pending[f.ID]; p != nil {
 			s.answer(f.ID, p, f.ack(p.item.Close), nil)
@@ -124,6 +133,11 @@ func (s *socketSession) take(f *frame) error {
 	case frameError:
 		if p := s.pending[f.ID]; p != nil {
 			s.answer(f.ID, p, Ack{}, f.failure())
+			return nil
+		}
+		if f.ID == s.tokenID && f.ID != 0 {
+			s.c.retrying("", f.failure(), 0)
+			s.renewed(0)
 			return nil
 		}
 		if f.Channel == "" {

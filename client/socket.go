@@ -23,6 +23,7 @@ const subprotocol = "twohop.v1"
 type socket struct {
 	conn    *websocket.Conn
 	welcome *frame
+	token   string // of the handshake, "" if it had none
 }
 
 // dial makes a WebSocket. proof is how long it may take from when there is a
@@ -39,11 +40,8 @@ func (c *Client) dial(ctx context.Context, proof time.Duration) (*socket, error)
 		}
 	}})
 	o := &websocket.DialOptions{
-		HTTPClient: c.opts.HTTPClient, Subprotocols: []string{subprotocol},
+		HTTPClient: c.opts.HTTPClient, HTTPHeader: c.header().Clone(), Subprotocols: []string{subprotocol},
 		CompressionMode: websocket.CompressionNoContextTakeover,
-	}
-	if c.opts.Header != nil {
-		o.HTTPHeader = c.opts.Header().Clone()
 	}
 	conn, resp, err := websocket.Dial(traced, c.base+"/v1/ws", o)    //nolint:bodyclose // Dial closes it
 	silent := func() bool { return context.Cause(ctx) == errSilent } //nolint:errorlint // set bare
@@ -60,7 +58,7 @@ func (c *Client) dial(ctx context.Context, proof time.Duration) (*socket, error)
 	default:
 		return nil, disconnected(err)
 	}
-	s := &socket{conn: conn}
+	s := &socket{conn: conn, token: bearer(o.HTTPHeader)}
 	conn.SetReadLimit(int64(c.opts.MaxEventBytes))
 	if conn.Subprotocol() != subprotocol {
 		s.close()
