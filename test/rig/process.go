@@ -3,7 +3,6 @@ package rig
 import (
 	"bufio"
 	"context"
-	"errors"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -91,15 +90,16 @@ func (p *Process) Kill() {
 
 // Stop asks the program to end, and returns how it did.
 func (p *Process) Stop() error {
+	p.t.Helper()
 	p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:
 		p.started = false
-		return p.err
 	case <-time.After(Patience):
+		p.t.Errorf("%s does not end", p.program)
 		p.Kill()
-		return errors.New("it does not end")
 	}
+	return p.err
 }
 
 // Signal sends a signal to the program itself.

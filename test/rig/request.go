@@ -16,8 +16,8 @@ type Answer struct {
 	Body   string
 }
 
-// asWritten leaves answers as they come.
-var asWritten = &http.Client{Transport: &http.Transport{DisableCompression: true}}
+// Client leaves answers as they come.
+var Client = &http.Client{Transport: &http.Transport{DisableCompression: true}}
 
 // Header is that of a request.
 type Header = map[string]string
@@ -38,7 +38,7 @@ func Send(ctx context.Context, method, url string, header Header, body string) (
 		r.Header.Set(name, value)
 	}
 	r.Host = r.Header.Get("Host")
-	resp, err := asWritten.Do(r)
+	resp, err := Client.Do(r)
 	if err != nil {
 		return nil, err
 	}

@@ -10,19 +10,18 @@ import (
 	"time"
 
 	"twohop/client"
+	"twohop/test/rig"
 )
 
-var inJSON = header{"Content-Type": "application/json"}
-
 // publish publishes a record as text that must be acknowledged.
-func publish(t *testing.T, url, record string) *answer {
+func publish(t *testing.T, url, record string) *rig.Answer {
 	t.Helper()
-	return mustSend(t, http.StatusNoContent, http.MethodPost, url, inJSON, record)
+	return mustSend(t, http.StatusNoContent, http.MethodPost, url, rig.JSON, record)
 }
 
 // TestAnswers looks at every kind of request through every balancer.
 func TestAnswers(t *testing.T) {
-	binary := build(t)
+	binary := rig.Build(t)
 	for _, of := range setups {
 		t.Run(of.name, func(t *testing.T) {
 			s := startServer(t, binary, settings+"long_poll: 1s\n")
@@ -41,10 +40,10 @@ func TestAnswers(t *testing.T) {
 // what it has for more to come. The first comment comes well before any
 // heartbeat.
 func testSSE(t *testing.T, of setup, url string) {
-	first := publish(t, url, `{"n":-1}`).header.Get("Stream-Next-Offset")
+	first := publish(t, url, `{"n":-1}`).Header.Get("Stream-Next-Offset")
 	streams := []*stream{
 		openStream(t, url+"?offset=now&live=sse", nil),
-		openStream(t, url+"?offset=-1&live=sse", header{"Last-Event-ID": first}),
+		openStream(t, url+"?offset=-1&live=sse", rig.Header{"Last-Event-ID": first}),
 	}
 	for _, s := range streams {
 		if l, err := s.line(); !strings.HasPrefix(l, ":") {
@@ -67,7 +66,7 @@ func testSSE(t *testing.T, of setup, url string) {
 
 func checkStreamHeader(t *testing.T, of setup, got http.Header) {
 	t.Helper()
-	want := header{"Content-Type": "text/event-stream", "Cache-Control": "no-cache, no-transform", "Content-Encoding": "", "X-Accel-Buffering": "no"}
+	want := rig.Header{"Content-Type": "text/event-stream", "Cache-Control": "no-cache, no-transform", "Content-Encoding": "", "X-Accel-Buffering": "no"}
 	if of.hidesAccel {
 		want["X-Accel-Buffering"] = ""
 	}
@@ -91,35 +90,35 @@ func testAuto(t *testing.T, url, channel string) {
 // testPoll asks twice for the same: the second answer is that nothing changed.
 func testPoll(t *testing.T, of setup, url string) {
 	publish(t, url, `{"text":"`+strings.Repeat("all the same ", 1000)+`"}`)
-	page := mustSend(t, http.StatusOK, http.MethodGet, url+"?offset=-1", header{"Accept-Encoding": "gzip"}, "")
-	if got := page.header.Get("Content-Encoding") == "gzip"; got != of.compresses {
+	page := mustSend(t, http.StatusOK, http.MethodGet, url+"?offset=-1", rig.Header{"Accept-Encoding": "gzip"}, "")
+	if got := page.Header.Get("Content-Encoding") == "gzip"; got != of.compresses {
 		t.Errorf("compressed: %v", got)
 	}
-	tag, next := page.header.Get("ETag"), page.header.Get("Stream-Next-Offset")
-	if tag == "" || next == "" || page.header.Get("Stream-Up-To-Date") != "true" {
-		t.Errorf("a page with %v", page.header)
+	tag, next := page.Header.Get("ETag"), page.Header.Get("Stream-Next-Offset")
+	if tag == "" || next == "" || page.Header.Get("Stream-Up-To-Date") != "true" {
+		t.Errorf("a page with %v", page.Header)
 	}
-	again := header{"If-None-Match": tag}
+	again := rig.Header{"If-None-Match": tag}
 	same := mustSend(t, http.StatusNotModified, http.MethodGet, url+"?offset=-1", again, "")
-	if same.body != "" {
-		t.Errorf("304 with %q", same.body)
+	if same.Body != "" {
+		t.Errorf("304 with %q", same.Body)
 	}
 	publish(t, url, `{}`)
 	mustSend(t, http.StatusOK, http.MethodGet, url+"?offset=-1", again, "")
 }
 
 // testLongPoll waits once in vain and once for a record.
-func testLongPoll(t *testing.T, s *server, url string) {
-	tail := publish(t, url, `{"n":0}`).header.Get("Stream-Next-Offset")
+func testLongPoll(t *testing.T, s *rig.Server, url string) {
+	tail := publish(t, url, `{"n":0}`).Header.Get("Stream-Next-Offset")
 	live := url + "?live=long-poll&offset=" + tail
-	if nothing := mustSend(t, http.StatusNoContent, http.MethodGet, live, nil, ""); nothing.header.Get("Stream-Next-Offset") != tail {
-		t.Errorf("204 with %v", nothing.header)
+	if nothing := mustSend(t, http.StatusNoContent, http.MethodGet, live, nil, ""); nothing.Header.Get("Stream-Next-Offset") != tail {
+		t.Errorf("204 with %v", nothing.Header)
 	}
 	for n := range 5 {
-		answered := make(chan *answer, 1)
+		answered := make(chan *rig.Answer, 1)
 		go func() {
 			defer close(answered)
-			a, err := send(t.Context(), http.MethodGet, live, nil, "")
+			a, err := rig.Send(t.Context(), http.MethodGet, live, nil, "")
 			if err != nil {
 				t.Error(err)
 				return
@@ -127,16 +126,16 @@ func testLongPoll(t *testing.T, s *server, url string) {
 			answered <- a
 		}()
 		eventually(t, "the long poll to wait", func() bool {
-			metrics := mustSend(t, http.StatusOK, http.MethodGet, s.url+"/metrics", nil, "")
-			return strings.Contains(metrics.body, `twohop_readers{transport="long_poll"} 1`)
+			metrics := mustSend(t, http.StatusOK, http.MethodGet, s.URL+"/metrics", nil, "")
+			return strings.Contains(metrics.Body, `twohop_readers{transport="long_poll"} 1`)
 		})
 		record := fmt.Sprintf(`{"n":%d}`, n+1)
 		publish(t, url, record)
 		a := <-answered
-		if a == nil || a.status != http.StatusOK || a.body != "["+record+"]" || a.header.Get("Stream-Cursor") == "" {
+		if a == nil || a.Status != http.StatusOK || a.Body != "["+record+"]" || a.Header.Get("Stream-Cursor") == "" {
 			t.Fatalf("%s is answered with %+v", record, a)
 		}
-		live = url + "?live=long-poll&offset=" + a.header.Get("Stream-Next-Offset") + "&cursor=" + a.header.Get("Stream-Cursor")
+		live = url + "?live=long-poll&offset=" + a.Header.Get("Stream-Next-Offset") + "&cursor=" + a.Header.Get("Stream-Cursor")
 	}
 }
 
@@ -144,26 +143,26 @@ func testLongPoll(t *testing.T, s *server, url string) {
 // origin.
 func testPublish(t *testing.T, of setup, url string) {
 	ack := publish(t, url, `{"n":0}`)
-	if ack.header.Get("Stream-Durability") != "disk" || ack.header.Get("Stream-Readers") != "0" || ack.header.Get("Stream-Next-Offset") == "" {
-		t.Errorf("acknowledged with %v", ack.header)
+	if ack.Header.Get("Stream-Durability") != "disk" || ack.Header.Get("Stream-Readers") != "0" || ack.Header.Get("Stream-Next-Offset") == "" {
+		t.Errorf("acknowledged with %v", ack.Header)
 	}
-	triple := header{"Content-Type": "application/json", "Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "0"}
+	triple := rig.Header{"Content-Type": "application/json", "Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": "0"}
 	mustSend(t, http.StatusOK, http.MethodPost, url, triple, `{"n":1}`)
 	repeated := mustSend(t, http.StatusNoContent, http.MethodPost, url, triple, `{"n":1}`)
-	if repeated.header.Get("Stream-Duplicate") != "true" || repeated.header.Get("Producer-Seq") != "0" {
-		t.Errorf("a repetition is acknowledged with %v", repeated.header)
+	if repeated.Header.Get("Stream-Duplicate") != "true" || repeated.Header.Get("Producer-Seq") != "0" {
+		t.Errorf("a repetition is acknowledged with %v", repeated.Header)
 	}
 
 	want := http.StatusNoContent
 	if of.smallBody {
 		want = http.StatusRequestEntityTooLarge
 	}
-	mustSend(t, want, http.MethodPost, url, inJSON, `"`+strings.Repeat("x", 8<<20)+`"`)
+	mustSend(t, want, http.MethodPost, url, rig.JSON, `"`+strings.Repeat("x", 8<<20)+`"`)
 
 	want = http.StatusNoContent
 	if of.losesHost {
 		want = http.StatusForbidden
 	}
-	page := header{"Content-Type": "application/json", "Host": "live.example", "Origin": "http://live.example"}
+	page := rig.Header{"Content-Type": "application/json", "Host": "live.example", "Origin": "http://live.example"}
 	mustSend(t, want, http.MethodPost, url, page, `{}`)
 }

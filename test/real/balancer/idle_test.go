@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"twohop/client"
+	"twohop/test/rig"
 )
 
 // idle is a balancer's part of TestIdle.
@@ -24,12 +25,12 @@ type idle struct {
 // response on which nothing happens stays; with one of a minute it is cut, and
 // clients go on where they were.
 func TestIdle(t *testing.T) {
-	binary := build(t)
+	binary := rig.Build(t)
 	lively := startServer(t, binary, settings+"sse: {heartbeat: 1s}\n")
 	silent := startServer(t, binary, settings+"sse: {heartbeat: 1m}\n")
 	var all []idle
 	for _, of := range setups { // they wait at the same time
-		through := func(s *server) *proxy { return startProxy(t, of, s, of.short...) }
+		through := func(s *rig.Server) *proxy { return startProxy(t, of, s, of.short...) }
 		toLively, toSilent := through(lively), through(silent)
 		channel := "seats/" + strings.ReplaceAll(of.name, " ", "-")
 		i := idle{name: of.name, followed: toSilent.url + "/v1/stream/" + channel}
@@ -53,7 +54,7 @@ func testIdle(t *testing.T, i idle) {
 		t.Errorf("%d comments came, also a heartbeat", comments)
 	}
 	eventually(t, "the follower to be cut off twice", func() bool { return i.follower.asked()["sse"] > 2 })
-	mustSend(t, http.StatusNoContent, http.MethodPost, i.followed, inJSON, `"after"`)
+	mustSend(t, http.StatusNoContent, http.MethodPost, i.followed, rig.JSON, `"after"`)
 	eventually(t, "the follower to go on", func() bool { return strings.HasSuffix(i.follower.text(), "\"after\"\n") })
 	if got := i.follower.text(); got != "\"before\"\n\"after\"\n" {
 		t.Errorf("the follower got %s", got)

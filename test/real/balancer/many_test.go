@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"twohop/client"
+	"twohop/test/rig"
 )
 
 // TestManyChannels follows channels over one connection, which is a WebSocket
 // where the balancer passes it on, and else SSE; with nothing lost on the way
 // there.
 func TestManyChannels(t *testing.T) {
-	binary := build(t)
+	binary := rig.Build(t)
 	for _, of := range setups {
 		t.Run(of.name, func(t *testing.T) {
 			t.Parallel()

@@ -3,15 +3,13 @@
 package balancer_test
 
 import (
-	"context"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"twohop/test/rig"
 )
 
 // setup is one way to put a balancer in front of twohop.
@@ -89,16 +87,14 @@ var setups = []setup{
 
 // proxy is a balancer that runs.
 type proxy struct {
+	*rig.Process
 	t       *testing.T
 	program string
-	args    []string
-	process *exec.Cmd
-	addr    string
 	url     string
 }
 
 // startProxy runs a balancer in front of a server; it ends with the test.
-func startProxy(t *testing.T, of setup, upstream *server, edits ...string) *proxy {
+func startProxy(t *testing.T, of setup, upstream *rig.Server, edits ...string) *proxy {
 	t.Helper()
 	config := stock
 	if of.file != "" {
@@ -109,26 +105,26 @@ func startProxy(t *testing.T, of setup, upstream *server, edits ...string) *prox
 		config = string(b)
 	}
 	dir := t.TempDir()
-	p := &proxy{t: t, program: of.program, addr: freeAddress(t)}
-	p.url = "http://" + p.addr
-	edits = append(append(edits, of.edits...), "0.0.0.0:80", p.addr, "127.0.0.1:4437", upstream.addr)
+	addr := rig.FreeAddress(t)
+	edits = append(append(edits, of.edits...), "0.0.0.0:80", addr, "127.0.0.1:4437", upstream.Addr)
 	file := filepath.Join(dir, "config")
+	var args []string
 	if of.program == "nginx" {
 		// Where it stores what, and as whom it may: what an installation has
 		// outside of this file.
 		if strings.Contains(config, "http {") {
 			edits = append(edits, "http {", "http { access_log off;"+temporary(dir))
 		}
-		p.args = []string{"-p", dir, "-c", file, "-e", "stderr", "-g", "daemon off; worker_processes 1; user root; worker_shutdown_timeout 1s; " +
+		args = []string{"-p", dir, "-c", file, "-e", "stderr", "-g", "daemon off; worker_processes 1; user root; worker_shutdown_timeout 1s; " +
 			"error_log stderr crit; pid " + filepath.Join(dir, "pid") + ";"}
 	} else {
-		p.args = []string{"-db", "-q", "-f", file}
+		args = []string{"-db", "-q", "-f", file}
 	}
 	if err := os.WriteFile(file, []byte(edit(t, config, edits)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.start()
-	t.Cleanup(p.kill)
+	p := &proxy{Process: rig.Run(t, of.program, args...), t: t, program: of.program, url: "http://" + addr}
+	rig.WaitHealthy(t, p.url)
 	return p
 }
 
@@ -152,51 +148,16 @@ func edit(t *testing.T, text string, replacements []string) string {
 	return text
 }
 
-func (p *proxy) start() {
-	p.t.Helper()
-	// Not bound to the test's context: kill ends it, also at the end of the test.
-	p.process = exec.CommandContext(context.WithoutCancel(p.t.Context()), p.program, p.args...)
-	p.process.Stdout, p.process.Stderr = os.Stderr, os.Stderr
-	p.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // nginx is two processes
-	if err := p.process.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	eventually(p.t, p.program+" to let requests through", func() bool {
-		a, err := send(p.t.Context(), http.MethodGet, p.url+"/health", nil, "")
-		return err == nil && a.status == http.StatusOK
-	})
-}
-
-// kill ends the balancer at once, with all that goes through it.
-func (p *proxy) kill() {
-	if err := syscall.Kill(-p.process.Process.Pid, syscall.SIGKILL); err != nil {
-		p.t.Error(err)
-	}
-	_ = p.process.Wait() // "signal: killed", which is what was asked for
-}
-
 // replace does what happens to balancers in service, with the end of all
 // connections: nginx reads its configuration anew, as by "nginx -s reload", and
 // a second later the old worker is gone; HAProxy crashes and starts again.
 func (p *proxy) replace() {
 	p.t.Helper()
 	if p.program == "nginx" {
-		if err := p.process.Process.Signal(syscall.SIGHUP); err != nil {
-			p.t.Error(err)
-		}
+		p.Signal(syscall.SIGHUP)
 		return
 	}
-	p.kill()
-	p.start()
-}
-
-// freeAddress is an address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // it was never used
-	return l.Addr().String()
+	p.Kill()
+	p.Start()
+	rig.WaitHealthy(p.t, p.url)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"twohop/client"
+	"twohop/test/rig"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // TestBalancerRestarts replaces each balancer three times while clients publish
 // and follow through it.
 func TestBalancerRestarts(t *testing.T) {
-	binary := build(t)
+	binary := rig.Build(t)
 	for _, of := range setups {
 		t.Run(of.name, func(t *testing.T) {
 			t.Parallel()
@@ -34,12 +35,15 @@ func TestBalancerRestarts(t *testing.T) {
 // TestServerRestarts kills the server three times behind each balancer while
 // clients publish and follow through it.
 func TestServerRestarts(t *testing.T) {
-	binary := build(t)
+	binary := rig.Build(t)
 	for _, of := range setups {
 		t.Run(of.name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t, binary, settings)
-			flow(t, startProxy(t, of, s).url, "text/a", "text/plain", !of.noSockets, s.restart)
+			flow(t, startProxy(t, of, s).url, "text/a", "text/plain", !of.noSockets, func() {
+				s.Kill()
+				s.Start()
+			})
 		})
 	}
 }

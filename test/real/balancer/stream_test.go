@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"twohop/test/rig"
 )
 
 // stream is an SSE response under way.
@@ -20,17 +22,20 @@ type stream struct {
 }
 
 // openStream asks for an SSE response, as a browser that accepts compression.
-func openStream(t *testing.T, url string, hd header) *stream {
+func openStream(t *testing.T, url string, header rig.Header) *stream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	setHeader(r, header{"Accept": "text/event-stream", "Accept-Encoding": "gzip"})
-	setHeader(r, hd)
+	r.Header.Set("Accept", "text/event-stream")
+	r.Header.Set("Accept-Encoding", "gzip")
+	for name, value := range header {
+		r.Header.Set(name, value)
+	}
 	late := time.AfterFunc(patience, cancel)
-	resp, err := asWritten.Do(r)
+	resp, err := rig.Client.Do(r)
 	if err != nil || !late.Stop() {
 		cancel()
 		t.Fatalf("the response does not begin: %v", err)

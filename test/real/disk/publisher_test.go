@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+
+	"twohop/test/rig"
 )
 
 const recordBytes = 64 << 10
@@ -35,8 +37,8 @@ type publisher struct {
 
 func newPublisher(t *testing.T, s *server, channel string) *publisher {
 	t.Helper()
-	made := s.request(http.MethodPut, "/v1/stream/"+channel, map[string]string{"Content-Type": "application/json"}, "")
-	if made.status != http.StatusCreated {
+	made := s.request(http.MethodPut, "/v1/stream/"+channel, rig.JSON, "")
+	if made.Status != http.StatusCreated {
 		t.Fatalf("creating %s: %+v", channel, made)
 	}
 	return &publisher{t: t, s: s, channel: channel}
@@ -45,14 +47,14 @@ func newPublisher(t *testing.T, s *server, channel string) *publisher {
 // publish sends the next record, or repeats the one that was not acknowledged.
 func (p *publisher) publish() *answer {
 	p.t.Helper()
-	a := p.s.request(http.MethodPost, "/v1/stream/"+p.channel, map[string]string{
+	a := p.s.request(http.MethodPost, "/v1/stream/"+p.channel, rig.Header{
 		"Content-Type": "application/json", "Producer-Id": "p", "Producer-Epoch": "0", "Producer-Seq": strconv.Itoa(len(p.acked)),
 	}, record(len(p.acked)))
-	if a.status == http.StatusOK || a.status == http.StatusNoContent {
-		if level := a.header.Get("Stream-Durability"); level != "disk" {
+	if a.Status == http.StatusOK || a.Status == http.StatusNoContent {
+		if level := a.Header.Get("Stream-Durability"); level != "disk" {
 			p.t.Fatalf("acknowledged at level %q", level)
 		}
-		p.acked = append(p.acked, a.header.Get("Stream-Next-Offset"))
+		p.acked = append(p.acked, a.Header.Get("Stream-Next-Offset"))
 	}
 	return a
 }
@@ -61,10 +63,10 @@ func (p *publisher) publish() *answer {
 func (p *publisher) mustPublish() {
 	p.t.Helper()
 	n := len(p.acked)
-	eventually(p.t, "a publish to be acknowledged", func() bool {
+	rig.WaitFor(p.t, "a publish to be acknowledged", func() bool {
 		a := p.publish()
-		if a.status >= 400 && a.Code != "storage_full" && a.Code != "unknown_outcome" {
-			p.t.Fatalf("record %d is answered %d %s: %s", n, a.status, a.Code, a.Message)
+		if a.Status >= 400 && a.Code != "storage_full" && a.Code != "unknown_outcome" {
+			p.t.Fatalf("record %d is answered %d %s: %s", n, a.Status, a.Code, a.Message)
 		}
 		return len(p.acked) > n
 	})
@@ -75,8 +77,8 @@ func (p *publisher) mustPublish() {
 func (p *publisher) fill() (refusal *answer) {
 	p.t.Helper()
 	refused := 0
-	eventually(p.t, "the disk to be full", func() bool {
-		for refusal = p.publish(); refusal.status < 400; refusal = p.publish() {
+	rig.WaitFor(p.t, "the disk to be full", func() bool {
+		for refusal = p.publish(); refusal.Status < 400; refusal = p.publish() {
 			refused = 0
 		}
 		if refusal.Code != "unknown_outcome" { // it was on its way when the disk became full
@@ -94,11 +96,11 @@ func (p *publisher) verify() {
 	at, n := "-1", 0
 	for {
 		a := p.s.request(http.MethodGet, "/v1/stream/"+p.channel+"?offset="+at, nil, "")
-		if a.status != http.StatusOK {
-			p.t.Fatalf("reading at %s: %d %s: %s", at, a.status, a.Code, a.Message)
+		if a.Status != http.StatusOK {
+			p.t.Fatalf("reading at %s: %d %s: %s", at, a.Status, a.Code, a.Message)
 		}
 		var page []json.RawMessage
-		if err := json.Unmarshal(a.body, &page); err != nil {
+		if err := json.Unmarshal([]byte(a.Body), &page); err != nil {
 			p.t.Fatal(err)
 		}
 		for _, got := range page {
@@ -107,11 +109,11 @@ func (p *publisher) verify() {
 			}
 			n++
 		}
-		at = a.header.Get("Stream-Next-Offset")
+		at = a.Header.Get("Stream-Next-Offset")
 		if n > 0 && n <= len(p.acked) && p.acked[n-1] != at {
 			p.t.Fatalf("record %d ends at %s, it was acknowledged at %s", n-1, at, p.acked[n-1])
 		}
-		if a.header.Get("Stream-Up-To-Date") == "true" {
+		if a.Header.Get("Stream-Up-To-Date") == "true" {
 			break
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+
+	"twohop/test/rig"
 )
 
 // reader follows a channel by one SSE response, which must not end.
@@ -24,7 +26,7 @@ type reader struct {
 
 func follow(t *testing.T, s *server, channel string) *reader {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v1/stream/"+channel+"?offset=-1&live=sse", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/v1/stream/"+channel+"?offset=-1&live=sse", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +92,7 @@ func (r *reader) heartbeats() int {
 // wait waits until n records have come.
 func (r *reader) wait(n int) {
 	r.t.Helper()
-	eventually(r.t, fmt.Sprintf("%d records to come live", n), func() bool {
+	rig.WaitFor(r.t, fmt.Sprintf("%d records to come live", n), func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.err != nil {
