@@ -20,6 +20,7 @@ type failure struct {
 	reset      *Reset        // the offset cannot be served
 	retry      bool          // another try may succeed
 	unknown    bool          // it may have taken effect all the same
+	told       bool          // it is of a twohop server, not of what stands before one
 	retryAfter time.Duration // what the server asked for
 }
 
@@ -72,7 +73,8 @@ func refusedAs(resp *http.Response, body []byte, channel string) *failure {
 		Hint    string      `json:"hint"`
 		resetFields
 	}
-	if json.Unmarshal(body, &told) != nil || told.Code == "" {
+	isTold := json.Unmarshal(body, &told) == nil && told.Code != ""
+	if !isTold {
 		told.Code = codeOf(resp)
 		told.Message = "HTTP " + resp.Status
 		if s := strings.TrimSpace(string(body)); s != "" && len(s) < 200 {
@@ -80,7 +82,7 @@ func refusedAs(resp *http.Response, body []byte, channel string) *failure {
 		}
 	}
 	e := &twohop.Error{Code: told.Code, Message: told.Message, Hint: told.Hint, Channel: channel}
-	f := &failure{err: e, retryAfter: retryAfter(resp.Header)}
+	f := &failure{err: e, told: isTold, retryAfter: retryAfter(resp.Header)}
 	f.retry = resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout ||
 		resp.StatusCode == http.StatusTooEarly || resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented ||
 		e.Code == twohop.CodeBodyCut

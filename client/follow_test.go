@@ -378,6 +378,75 @@ func TestFollowKeepsAConnectionThatSaysHeartbeats(t *testing.T) {
 	})
 }
 
+// A server that says less often that it is there says how often.
+func TestFollowKeepsAConnectionWithSlowHeartbeats(t *testing.T) {
+	slow := func(w http.ResponseWriter, r *http.Request, kind, begin string) bool {
+		if kind != "sse" {
+			return false
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Stream-Heartbeat", "1m0s")
+		for say := begin; ; say = ": \n\n" {
+			_, _ = io.WriteString(w, say)
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(time.Minute):
+			case <-r.Context().Done():
+				return true
+			}
+		}
+	}
+	t.Run("one channel", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, c := newFake(t, "text/plain", "1")
+			f.before = func(w http.ResponseWriter, r *http.Request) bool {
+				return slow(w, r, r.URL.Query().Get("live"), "event: control\ndata:{\"streamNextOffset\":\""+offsetOf(1)+"\"}\n\n")
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			_, _, _ = collect(ctx, c, FollowOptions{Transport: SSE, From: At(offsetOf(1)), ContentType: "text/plain"})
+			if n := len(f.asked()); n != 1 {
+				t.Errorf("%d requests in a quiet hour", n)
+			}
+		})
+	})
+	t.Run("many channels", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, cl := newMany(t)
+			f.before = func(w http.ResponseWriter, r *http.Request) bool {
+				return slow(w, r, "sse", `data:[{"type":"subscribed","channel":"a","offset":"`+offsetOf(1)+`","upToDate":true}]`+"\n\n")
+			}
+			c := cl.Connect(t.Context(), ConnOptions{Transport: SSE})
+			defer c.Close()
+			follow(t, c, "a", ChannelOptions{From: At(offsetOf(1))})
+			time.Sleep(time.Hour)
+			if n := len(f.asked()); n != 1 {
+				t.Errorf("%d requests in a quiet hour", n)
+			}
+		})
+	})
+}
+
+// What the server itself refuses it refuses over every transport, and says
+// nothing about the path.
+func TestRefusalDoesNotBlockSSE(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain", "1")
+		f.before = func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"code":"invalid_offset","message":"m","hint":"h"}`)
+			return true
+		}
+		_, _, err := collect(t.Context(), c, FollowOptions{From: At("x"), ContentType: "text/plain"})
+		if !IsCode(err, twohop.CodeInvalidOffset) || len(f.asked()) != 1 {
+			t.Errorf("%v after %q", err, f.asked())
+		}
+		if best := c.path.best(SSE, true); best != SSE {
+			t.Errorf("others take %v from now on", best)
+		}
+	})
+}
+
 // TestAutoFallsBackToLongPoll follows through a path that holds SSE up or does
 // not have it.
 func TestAutoFallsBackToLongPoll(t *testing.T) {

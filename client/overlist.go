@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"slices"
 	"sync"
@@ -187,9 +186,10 @@ func (s *listSession) stream(ctx context.Context, body listBody) error {
 		return dog.obstruction(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if err := noStream(resp); err != nil {
+	if err := noStream(resp, ""); err != nil {
 		return err
 	}
+	dog.heartbeat(resp.Header)
 	begun := time.Now()
 	parser := newSSEParser(dog, s.c.c.opts.MaxEventBytes)
 	events, progress := 0, false
@@ -232,21 +232,6 @@ func (s *listSession) auto() bool {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	return s.c.transport == Auto
-}
-
-// noStream is why a response is not one of SSE.
-func noStream(resp *http.Response) error {
-	if resp.StatusCode != http.StatusOK {
-		fail := refused(resp, "")
-		if noSSE(resp.StatusCode) && fail.err.Code == twohop.CodeInvalidRequest {
-			return &obstructed{fail}
-		}
-		return fail
-	}
-	if ct, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); ct != "text/event-stream" {
-		return &obstructed{malformed("an SSE response of type %q", ct)}
-	}
-	return nil
 }
 
 // page reads one answer of a poll or long poll.
@@ -365,22 +350,4 @@ func (c *Conn) probeList(ctx context.Context) error {
 		return err
 	}
 	return c.c.probe(r)
-}
-
-// probe makes a request for SSE, and returns when its response has begun.
-func (c *Client) probe(r *http.Request) error {
-	dog := c.watch(r.Context(), proofTime)
-	defer dog.stop()
-	dog.proof = proofTime
-	r.Header.Set("Accept", "text/event-stream")
-	resp, err := dog.do(c, r.WithContext(dog.ctx), callTime)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if err := noStream(resp); err != nil {
-		return err
-	}
-	_, err = dog.Read(make([]byte, 1))
-	return err
 }

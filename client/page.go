@@ -146,6 +146,14 @@ func (c *Client) watch(ctx context.Context, silence time.Duration) *watchdog {
 	return w
 }
 
+// heartbeat lets the body be silent for as long as a server may be that breaks
+// its silence at this pace.
+func (w *watchdog) heartbeat(h http.Header) {
+	if pace, err := time.ParseDuration(h.Get("Stream-Heartbeat")); err == nil {
+		w.silence = max(w.silence, 3*pace)
+	}
+}
+
 // do sends a request whose answer must begin within the time given.
 func (w *watchdog) do(c *Client, r *http.Request, headers time.Duration) (*http.Response, error) {
 	w.timer = time.AfterFunc(headers, func() { w.cancel(errSilent) })

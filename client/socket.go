@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -12,8 +11,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-
-	"twohop"
 )
 
 // subprotocol names the frames of PROTOCOL.md, 7.
@@ -85,10 +82,6 @@ func (c *Client) dial(ctx context.Context, proof time.Duration) (*socket, error)
 // WebSocket.
 func notUpgraded(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // an error's text may be cut
-	var told struct {
-		Code twohop.Code `json:"code"`
-	}
-	twohops := json.Unmarshal(body, &told) == nil && told.Code != ""
 	fail := refusedAs(resp, body, "")
 	switch status := resp.StatusCode; {
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
@@ -96,7 +89,7 @@ func notUpgraded(resp *http.Response) error {
 		return fail
 	case status >= 500:
 		return fail // a proxy whose server is away, or that does not know Upgrade
-	case twohops && (status == http.StatusUnauthorized || status == http.StatusForbidden):
+	case fail.told && (status == http.StatusUnauthorized || status == http.StatusForbidden):
 		return fail
 	}
 	return &obstructed{fail} // also where a proxy took Upgrade out of the request

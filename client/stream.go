@@ -33,19 +33,10 @@ func (f *follower) stream() error {
 		return f.withoutSSE(dog.obstruction(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		fail := refused(resp, f.channel)
-		if noSSE(resp.StatusCode) {
-			return f.withoutSSE(&obstructed{fail})
-		}
-		return fail
+	if err := noStream(resp, f.channel); err != nil {
+		return f.withoutSSE(err)
 	}
-	if ct, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); ct != "text/event-stream" {
-		return f.withoutSSE(&obstructed{malformed("an SSE response of type %q", ct)})
-	}
-	if beat, err := time.ParseDuration(resp.Header.Get("Stream-Heartbeat")); err == nil {
-		dog.silence = max(dog.silence, 3*beat)
-	}
+	dog.heartbeat(resp.Header)
 	if f.advised(headerAdvice(resp.Header)) {
 		return nil
 	}
@@ -80,10 +71,44 @@ func asEnd(err error) bool {
 	return errors.Is(err, io.EOF) || ok && fail.retry && fail.reset == nil
 }
 
+// noStream is why a response is not one of SSE. What a twohop server says holds
+// for other transports too.
+func noStream(resp *http.Response, channel string) error {
+	if resp.StatusCode != http.StatusOK {
+		fail := refused(resp, channel)
+		if !fail.told && noSSE(resp.StatusCode) {
+			return &obstructed{fail}
+		}
+		return fail
+	}
+	if ct, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); ct != "text/event-stream" {
+		return &obstructed{malformed("an SSE response of type %q", ct)}
+	}
+	return nil
+}
+
 // noSSE reports whether a status may mean that the server has no SSE here.
 func noSSE(status int) bool {
 	return status == http.StatusBadRequest || status == http.StatusMethodNotAllowed ||
 		status == http.StatusNotAcceptable || status == http.StatusNotImplemented
+}
+
+// probe makes a request for SSE, and returns when its response has begun.
+func (c *Client) probe(r *http.Request) error {
+	dog := c.watch(r.Context(), proofTime)
+	defer dog.stop()
+	dog.proof = proofTime
+	r.Header.Set("Accept", "text/event-stream")
+	resp, err := dog.do(c, r.WithContext(dog.ctx), callTime)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := noStream(resp, ""); err != nil {
+		return err
+	}
+	_, err = dog.Read(make([]byte, 1))
+	return err
 }
 
 // withoutSSE makes Auto go on with long poll, if SSE does not get through.
