@@ -30,6 +30,7 @@ func TestPages(t *testing.T) {
 		{"EventSource", eventSource},
 		{"WebSocket", webSocket},
 		{"ladder", ladder},
+		{"climb", climb},
 		{"buffered from the start", buffered},
 		{"tabs", tabs},
 		{"offline", offline},

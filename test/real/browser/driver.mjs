@@ -28,6 +28,7 @@ const does = {
     await context.addInitScript({ path: fileURLToPath(new URL("page.js", import.meta.url)) })
     return contexts.push({ context, faults }) - 1
   },
+  clock: ({ of }) => contexts[of].context.clock.install(),
   async page({ of, url }) {
     const page = await contexts[of].context.newPage()
     await page.goto(url)
@@ -35,6 +36,7 @@ const does = {
   },
   evaluate: ({ of, expression }) => pages[of].evaluate(expression),
   reload: async ({ of }) => void (await pages[of].reload()),
+  forward: ({ of, milliseconds }) => pages[of].clock.fastForward(milliseconds),
   closePage: ({ of }) => pages[of].close(),
   offline: ({ of, offline }) => contexts[of].context.setOffline(offline),
   async closeContext({ of }) {

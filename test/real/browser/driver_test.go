@@ -23,11 +23,12 @@ type browser struct {
 
 // request is what driver.mjs reads.
 type request struct {
-	Do         string `json:"do"`
-	Of         int    `json:"of"`
-	URL        string `json:"url,omitempty"`
-	Expression string `json:"expression,omitempty"`
-	Offline    bool   `json:"offline"`
+	Do           string `json:"do"`
+	Of           int    `json:"of"`
+	URL          string `json:"url,omitempty"`
+	Expression   string `json:"expression,omitempty"`
+	Offline      bool   `json:"offline"`
+	Milliseconds int64  `json:"milliseconds,omitempty"`
 }
 
 // startBrowser runs a headless Chromium; it ends with the test.
