@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -59,15 +58,16 @@ func (c *adviseCmd) Run(a *app) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	units, used, err := c.units()
+	costs, err := c.costs()
 	if err != nil {
 		return err
 	}
+	used := &costsUsed{File: c.Costs, Machine: costs.Machine, Version: costs.Version, Date: costs.Date}
 	l := budget.Load{
 		Viewers: c.Viewers, Channels: c.Channels, Of: c.Of, Rate: c.Rate, Size: c.Size, Budget: c.Budget, Publish: c.Publish,
 	}
 	cores := max(1, used.Machine.Cores)
-	p := units.Plan(l, cores)
+	p := costs.Units.Plan(l, cores)
 	if c.Output == "json" {
 		return printAdviceJSON(a.Stdout, &l, &p, used)
 	}
@@ -96,28 +96,19 @@ func (c *adviseCmd) check() error {
 	return nil
 }
 
-// units reads costs from the file, or takes those that come with twohop.
-func (c *adviseCmd) units() (budget.Units, *costsUsed, error) {
+// costs reads costs from the file, or takes those that come with twohop.
+func (c *adviseCmd) costs() (*bench.Costs, error) {
 	if c.Costs == "" {
-		r := &budget.Reference
-		return r.Units, &costsUsed{
-			Machine: bench.Machine{Cores: r.Cores, CPU: r.Machine, Kernel: r.Kernel, OS: "linux", Arch: "amd64", Go: r.Go}, Version: r.Version, Date: r.Date,
-		}, nil
+		return bench.ReadCosts([]byte(budget.Reference))
 	}
 	again := "make one with: twohop bench --calibrate " + c.Costs
 	text, err := os.ReadFile(c.Costs)
 	if err != nil {
-		return budget.Units{}, nil, &failure{message: "the costs cannot be read", hint: again, err: err}
+		return nil, &failure{message: "the costs cannot be read", hint: again, err: err}
 	}
-	var costs bench.Costs
-	if err := json.Unmarshal(text, &costs); err != nil {
-		return budget.Units{}, nil, &failure{message: c.Costs + " is not what twohop bench --calibrate writes", hint: again, err: err}
+	costs, err := bench.ReadCosts(text)
+	if err != nil {
+		return nil, &failure{message: c.Costs + " " + err.Error(), hint: again}
 	}
-	if costs.Format != bench.CostsFormat {
-		return budget.Units{}, nil, &failure{message: fmt.Sprintf("%s has format %d, and this version reads %d", c.Costs, costs.Format, bench.CostsFormat), hint: again}
-	}
-	if err := costs.Units.Check(); err != nil {
-		return budget.Units{}, nil, &failure{message: c.Costs + " lacks costs: " + strings.ReplaceAll(err.Error(), "\n", ", "), hint: again}
-	}
-	return costs.Units, &costsUsed{File: c.Costs, Machine: costs.Machine, Version: costs.Version, Date: costs.Date}, nil
+	return costs, nil
 }

@@ -76,7 +76,7 @@ func benchResult(t *testing.T, args ...string) *bench.Result {
 // TestBench runs every scenario in a very small form.
 func TestBench(t *testing.T) {
 	for scenario, figures := range map[string]int{
-		"idle": 8, "fanout": 12, "channels": 12, "publish": 4, "resume": 4, "poll": 3, "slow": 2, "mixed": 6,
+		"idle": 9, "fanout": 12, "channels": 12, "publish": 4, "resume": 4, "poll": 3, "slow": 2, "mixed": 6,
 	} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
@@ -157,7 +157,7 @@ func TestBenchCalibrates(t *testing.T) {
 	if err := json.Unmarshal(text, &c); err != nil {
 		t.Fatal(err)
 	}
-	for _, tr := range []bench.Transport{bench.SSE, bench.LongPoll} {
+	for _, tr := range []bench.Transport{bench.SSE, bench.WebSocket, bench.LongPoll} {
 		d := c.Delivery[tr]
 		if c.Connect[tr] <= 0 || d.Steady <= 0 || d.Saturated <= 0 || d.Bulk <= 0 || d.Bytes <= 128 {
 			t.Errorf("%s: connect %g, delivery %+v", tr, c.Connect[tr], d)
@@ -202,7 +202,7 @@ func TestBenchChecksTheModel(t *testing.T) {
 		}
 		within = within && l.Within
 	}
-	if len(p.Loads) < 3 || within != (code == 0) {
+	if len(p.Loads) != 6 || within != (code == 0) {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 }

@@ -3,8 +3,11 @@ package bench
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"twohop/internal/budget"
@@ -63,8 +66,23 @@ type PollCost struct {
 	TenBytes       float64 `json:"bytes_ten_records"`
 }
 
-// CostsFormat is the form of Costs, which older versions did not have.
-const CostsFormat = 2
+// CostsFormat is the form of Costs. Older ones lack costs that plans need.
+const CostsFormat = 3
+
+// ReadCosts reads what was written of Costs.
+func ReadCosts(text []byte) (*Costs, error) {
+	var c Costs
+	switch err := json.Unmarshal(text, &c); {
+	case c.Format != 0 && c.Format != CostsFormat:
+		return nil, fmt.Errorf("has format %d, and this version reads %d", c.Format, CostsFormat)
+	case err != nil || c.Format == 0:
+		return nil, errors.New("is not what twohop bench --calibrate writes")
+	}
+	if err := c.Units.Check(); err != nil {
+		return nil, fmt.Errorf("lacks costs: %s", strings.ReplaceAll(err.Error(), "\n", ", "))
+	}
+	return &c, nil
+}
 
 var errCostsUnknown = errors.New("what things cost can be measured only where the server's process is on this machine, and on Linux: leave --server out, or add --pid")
 
@@ -74,7 +92,7 @@ const manyIdle = 10_000
 
 // Measure measures all costs. Its result has the figures that they are from.
 func (c *Costs) Measure(ctx context.Context, o Options) (*Result, error) {
-	o.Rate = nil
+	o.Rate, o.Transports = nil, nil
 	waiting, publishing := o, o
 	if o.Readers == 0 {
 		waiting.Readers = max(1, min(manyIdle, openFiles()-spareFiles))
@@ -149,7 +167,7 @@ func (c *Costs) from(r *Result) {
 
 // idle takes the dearer way: each reader on its own channel.
 func (c *Costs) idle(f *Figure) {
-	if f.Channels == 1 && f.Readers > 1 {
+	if f.Channels == 1 && f.Readers > 1 || f.Each > 0 {
 		return
 	}
 	c.IdleReaders = f.Readers

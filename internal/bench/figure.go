@@ -12,6 +12,7 @@ type Figure struct {
 
 	Readers     int     `json:"readers,omitempty"`
 	Channels    int     `json:"channels,omitempty"`
+	Each        int     `json:"channels_each,omitempty"` // that a reader follows, if it is more than one
 	Publishers  int     `json:"publishers,omitempty"`
 	RecordBytes int     `json:"record_bytes,omitempty"`
 	Bulk        int     `json:"bulk,omitempty"`

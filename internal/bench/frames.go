@@ -113,13 +113,14 @@ func (f *frames) headSize() int {
 	return 2
 }
 
-// appendFrame appends a frame of the client, which masks it.
+// appendFrame appends a frame of the client, which masks it. Its payload has
+// less than 64 KiB.
 func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
 	dst = append(dst, 0x80|byte(op))
 	if n := len(payload); n < 126 {
 		dst = append(dst, 0x80|byte(n))
 	} else {
-		dst = binary.BigEndian.AppendUint16(append(dst, 0x80|126), uint16(n)) //nolint:gosec // a name, an offset and a few words
+		dst = binary.BigEndian.AppendUint16(append(dst, 0x80|126), uint16(n)) //nolint:gosec // see above
 	}
 	mask := ws.NewMask()
 	at := len(dst) + len(mask)

@@ -53,12 +53,12 @@ func provedLoads() map[string]proved {
 			name:   name,
 			sample: sample{"fanout", Options{Transports: []Transport{t}, Readers: readers, Rate: &rate, Size: size, Budget: b}},
 			load:   budget.Load{Viewers: readers, Channels: 1, Of: 1, Rate: rate, Size: size, Budget: b},
-			row:    func(r *budget.Row) bool { return r.Transport == budget.Transport(t) && r.Budget == b && !r.Cached },
+			row:    func(r *budget.Row) bool { return r.Transport == t && r.Budget == b && !r.Cached },
 		}
 	}
 	polls := live(Poll, 2000, 5, 200, 2*time.Second)
 	polls.name = "2000 clients poll every 2s, 5 records of 200 bytes a second"
-	polls.row = func(r *budget.Row) bool { return r.Transport == budget.Poll && !r.Cached }
+	polls.row = func(r *budget.Row) bool { return r.Transport == Poll && !r.Cached }
 	const channels = 500
 	all := 400.0
 	many := live(SSE, 2000, all/channels, 200, 0)
@@ -68,9 +68,10 @@ func provedLoads() map[string]proved {
 	return map[string]proved{
 		"load 1": live(SSE, 1000, 50, 200, 0),
 		"load 2": live(SSE, 1000, 50, 200, 250*time.Millisecond),
-		"load 3": live(LongPoll, 1000, 5, 200, 0),
-		"load 4": polls,
-		"load 5": many,
+		"load 3": live(WebSocket, 1000, 20, 200, 0),
+		"load 4": live(LongPoll, 1000, 5, 200, 0),
+		"load 5": polls,
+		"load 6": many,
 	}
 }
 

@@ -37,6 +37,7 @@ type group struct {
 	again     bool          // ask for the same page for ever
 	validate  bool          // ask only whether the page has changed
 	small     bool          // keep the system's receive buffer small
+	more      []*channel    // that each reader follows as well, by WebSocket
 
 	get     string // how requests begin, up to the channel's name
 	headers string // how they end, with the host

@@ -18,20 +18,18 @@ func idleScenario() *scenario {
 	return &scenario{
 		name: "idle",
 		does: func(o *Options) string {
-			return fmt.Sprintf("%s wait, all on one channel, then each on its own; nothing is published", count(o.Readers, "reader"))
+			return fmt.Sprintf("%s wait, all on one channel, then each on its own, by WebSocket also each on several; nothing is published", count(o.Readers, "reader"))
 		},
-		figures: func(o *Options) int { return 2 * len(o.Transports) },
+		figures: func(o *Options) int { return len(idlers(o)) },
 		run: func(ctx context.Context, s *session) error {
-			for i, t := range s.o.Transports {
-				for j, n := range []int{1, s.o.Readers} {
-					if i+j > 0 { // memory that the last readers left would be used again
-						if err := s.fresh(ctx); err != nil {
-							return err
-						}
-					}
-					if err := s.idle(ctx, t, n); err != nil {
+			for i, c := range idlers(s.o) {
+				if i > 0 { // memory that the last readers left would be used again
+					if err := s.fresh(ctx); err != nil {
 						return err
 					}
+				}
+				if err := s.idle(ctx, c); err != nil {
+					return err
 				}
 			}
 			return nil
@@ -39,14 +37,32 @@ func idleScenario() *scenario {
 	}
 }
 
-// idle connects readers, spread over n channels, and lets them wait.
-func (s *session) idle(ctx context.Context, t Transport, n int) error {
-	where := "one channel"
-	if n > 1 {
-		where = "own channels"
+// idler is a way to wait.
+type idler struct {
+	transport Transport
+	name      string
+	channels  int // over which readers are spread
+	each      int // that each reader follows instead, 0 is one of them
+}
+
+// manyEach is how many channels each reader follows who follows several.
+const manyEach = 20
+
+func idlers(o *Options) (all []idler) {
+	for _, t := range o.Transports {
+		all = append(all, idler{t, "one channel", 1, 0}, idler{t, "own channels", o.Readers, 0})
+		if n := min(o.Channels, manyEach); t == WebSocket && n > 1 {
+			all = append(all, idler{t, fmt.Sprintf("%d channels each", n), n, n})
+		}
 	}
-	f := s.newFigure("idle", fmt.Sprintf("%s, %s", t, where), "%s by %s on %s connect, then wait", count(s.o.Readers, "reader"), t, count(n, "channel"))
-	f.Transport, f.Readers, f.Channels, f.Connects = t, s.o.Readers, n, s.o.Readers
+	return all
+}
+
+// idle connects readers and lets them wait.
+func (s *session) idle(ctx context.Context, c idler) error {
+	t, n := c.transport, c.channels
+	f := s.newFigure("idle", fmt.Sprintf("%s, %s", t, c.name), "%s by %s on %s connect, then wait", count(s.o.Readers, "reader"), t, count(n, "channel"))
+	f.Transport, f.Readers, f.Channels, f.Each, f.Connects = t, s.o.Readers, n, c.each, s.o.Readers
 	empty := s.memory() // a reader's own channel counts as the reader's
 	made, err := s.target.create(ctx, n)
 	defer func() { s.forget(made) }()
@@ -54,7 +70,11 @@ func (s *session) idle(ctx context.Context, t Transport, n int) error {
 		return err
 	}
 	g := &group{transport: t, budget: s.o.Budget, interval: s.o.interval()}
-	readers := s.seat(g, s.o.Readers, made)
+	at := made
+	if c.each > 0 {
+		at, g.more = made[:1], made[1:]
+	}
+	readers := s.seat(g, s.o.Readers, at)
 	sp := s.begin(g)
 	sp.memory = empty
 	if err := s.connect(ctx, readers); err != nil {

@@ -19,15 +19,17 @@ type sample struct {
 // than those of the loads that units are judged by.
 func samples() map[string]sample {
 	rate := func(r float64) *float64 { return &r }
-	sse, longPoll, polls := []Transport{SSE}, []Transport{LongPoll}, []Transport{Poll}
+	sse, webSocket, longPoll, polls := []Transport{SSE}, []Transport{WebSocket}, []Transport{LongPoll}, []Transport{Poll}
 	return map[string]sample{
 		"publish":   {"publish", Options{}},
 		"collect":   {"fanout", Options{Transports: sse, Readers: 1200, Rate: rate(budget.Often), Budget: time.Second}},
 		"sse":       {"fanout", Options{Transports: sse, Readers: 1200, Rate: rate(budget.Often)}},
 		"large":     {"fanout", Options{Transports: sse, Readers: 1200, Rate: rate(budget.Seldom), Size: largeSample}},
+		"ws":        {"fanout", Options{Transports: webSocket, Readers: 1200, Rate: rate(budget.Often)}},
 		"long-poll": {"fanout", Options{Transports: longPoll, Readers: 600, Rate: rate(budget.Often)}},
 
 		"sse, seldom":       {"fanout", Options{Transports: sse, Readers: 1200, Rate: rate(budget.Seldom)}},
+		"ws, seldom":        {"fanout", Options{Transports: webSocket, Readers: 1200, Rate: rate(budget.Seldom)}},
 		"long-poll, seldom": {"fanout", Options{Transports: longPoll, Readers: 1200, Rate: rate(budget.Seldom)}},
 
 		"poll":          {"poll", Options{}},
@@ -40,7 +42,7 @@ func samples() map[string]sample {
 
 const oftenPublished = 1000
 
-const largeSample = 8 << 10
+const largeSample = 32 << 10
 
 // measured is what samples gave.
 type measured map[string][]*Figure
@@ -48,8 +50,8 @@ type measured map[string][]*Figure
 // inTurn is the order of samples: those that are compared stand together, because
 // what things cost changes with what else the machine does.
 var inTurn = []string{
-	"publish", "publish often", "poll", "sse", "load 1", "collect", "load 2", "sse, seldom", "large",
-	"long-poll", "load 3", "long-poll, seldom", "at times", "load 4", "poll often", "load 5",
+	"publish", "publish often", "poll", "sse", "load 1", "collect", "load 2", "ws", "load 3", "ws, seldom", "sse, seldom", "large",
+	"long-poll", "load 4", "long-poll, seldom", "at times", "load 5", "poll often", "load 6",
 }
 
 // measureSamples runs samples, each on a server of its own.
@@ -97,17 +99,20 @@ func (f *Figure) cores() float64 { return ratio(f.Server.CPU, f.Seconds) }
 // units makes units of the samples; idle are the figures of readers that wait.
 func (m measured) units(idle []*Figure) budget.Units {
 	u := unitsOf{budget.Units{
-		Write: map[budget.Transport]budget.Pace{}, Connect: map[budget.Transport]float64{},
-		Memory: map[budget.Transport]float64{}, Framing: map[budget.Transport]float64{},
+		Write: map[Transport]budget.Pace{}, Connect: map[Transport]float64{}, Idle: map[Transport]float64{},
+		Memory: map[Transport]float64{}, Channel: map[Transport]float64{}, Framing: map[Transport]float64{},
 	}}
-	for _, f := range idle { // first all on one channel, then each on its own
-		t := budget.Transport(f.Transport)
-		u.Connect[t] = f.Server.PerConnect
+	for _, f := range idle { // all on one channel, then each on its own, then each on several
+		t := f.Transport
+		if f.Each > 0 {
+			u.Cursor = max(0, f.Server.PerReader-u.Memory[t]) / float64(f.Each-1)
+			continue
+		}
+		u.Connect[t], u.Idle[t] = f.Server.PerConnect, f.Server.Idle*1000/float64(f.Readers)
 		if f.Channels == 1 {
 			u.Memory[t] = f.Server.PerReader
-		} else if f.Transport == SSE {
-			u.Channel = max(0, f.Server.PerReader-u.Memory[t])
-			u.Idle = f.Server.Idle * 1000 / float64(f.Readers)
+		} else {
+			u.Channel[t] = max(0, f.Server.PerReader-u.Memory[t])
 		}
 	}
 	for _, f := range m["publish"] {
@@ -118,7 +123,7 @@ func (m measured) units(idle []*Figure) budget.Units {
 	for _, f := range m["poll"] {
 		switch f.Case {
 		case pollEmpty:
-			u.Poll.Busy, u.Framing[budget.Poll] = f.Server.PerResponse, f.BytesPerResponse-1
+			u.Poll.Busy, u.Framing[Poll] = f.Server.PerResponse, f.BytesPerResponse-1
 		case pollUnchanged:
 			u.Unchanged = f.BytesPerResponse
 		}
@@ -129,23 +134,23 @@ func (m measured) units(idle []*Figure) budget.Units {
 	u.KiB = max(0, large.Server.PerDelivery-seldom.Server.PerDelivery) / more
 	// Framing: where records come seldom, each is a write even if the machine is busy.
 	for _, f := range []*Figure{seldom, m["long-poll, seldom"][0]} {
-		u.Framing[budget.Transport(f.Transport)] = f.BytesPerDelivery - float64(f.RecordBytes) - 1
+		u.Framing[f.Transport] = f.BytesPerDelivery - float64(f.RecordBytes) - 1
 	}
 	// A publish that wakes the server, which mostly collects, and a write: each is
 	// known when the other is.
 	for range 3 {
-		u.Write[budget.SSE] = budget.Pace{Often: u.write(sse), Seldom: u.write(seldom)}
+		u.Write[SSE] = budget.Pace{Often: u.write(sse), Seldom: u.write(seldom)}
 		events, low := u.collected(m["collect"][0])
 		_, high := u.collected(m["publish often"][0])
 		u.Publish = budget.Waking(u.Publish.Busy, events, low, high)
 	}
-	lp := m["long-poll"][0]
-	u.Write[budget.LongPoll] = budget.Pace{Often: u.write(lp), Seldom: u.write(m["long-poll, seldom"][0])}
+	for _, t := range []Transport{WebSocket, LongPoll} {
+		u.Write[t] = budget.Pace{Often: u.write(m[string(t)][0]), Seldom: u.write(m[string(t)+", seldom"][0])}
+	}
 
 	polls, low := u.polled(m["at times"][0])
 	_, high := u.polled(m["poll often"][0])
 	u.Poll = budget.Waking(u.Poll.Busy, polls, low, high)
-	u.Complete()
 	return u.Units
 }
 
@@ -165,8 +170,8 @@ func (u *unitsOf) write(f *Figure) float64 {
 // readers that collect, and what that took.
 func (u *unitsOf) collected(f *Figure) (events, wakes float64) {
 	published := float64(f.Published) / f.Seconds
-	writes := ratio(float64(f.BytesRead)-float64(f.Deliveries)*float64(f.RecordBytes+1), u.Framing[budget.SSE]*f.Seconds)
-	busy := published*u.Publish.Busy + writes*u.Write[budget.SSE].Seldom + float64(f.BytesRead)/f.Seconds/1024*u.KiB
+	writes := ratio(float64(f.BytesRead)-float64(f.Deliveries)*float64(f.RecordBytes+1), u.Framing[SSE]*f.Seconds)
+	busy := published*u.Publish.Busy + writes*u.Write[SSE].Seldom + float64(f.BytesRead)/f.Seconds/1024*u.KiB
 	return published + writes/float64(f.Readers), budget.Woken(f.cores(), busy/1e6)
 }
 
@@ -179,39 +184,42 @@ func (u *unitsOf) polled(f *Figure) (polls, wakes float64) {
 }
 
 // medians are the medians of units that were measured several times.
-func medians(all []budget.Units) (u budget.Units) {
-	u.Publish = budget.Event{
-		Busy: medianOf(all, func(u *budget.Units) float64 { return u.Publish.Busy }),
-		Wake: medianOf(all, func(u *budget.Units) float64 { return u.Publish.Wake }),
-		Most: medianOf(all, func(u *budget.Units) float64 { return u.Publish.Most }),
-	}
-	u.Poll = budget.Event{
-		Busy: medianOf(all, func(u *budget.Units) float64 { return u.Poll.Busy }),
-		Wake: medianOf(all, func(u *budget.Units) float64 { return u.Poll.Wake }),
-		Most: medianOf(all, func(u *budget.Units) float64 { return u.Poll.Most }),
-	}
-	u.Channel = medianOf(all, func(u *budget.Units) float64 { return u.Channel })
-	u.KiB = medianOf(all, func(u *budget.Units) float64 { return u.KiB })
-	u.Idle = medianOf(all, func(u *budget.Units) float64 { return u.Idle })
-	u.Unchanged = medianOf(all, func(u *budget.Units) float64 { return u.Unchanged })
-	each := func(of func(u *budget.Units) map[budget.Transport]float64) map[budget.Transport]float64 {
-		m := map[budget.Transport]float64{}
+func medians(all []budget.Units) budget.Units {
+	m := func(of func(u *budget.Units) float64) float64 { return medianOf(all, of) }
+	each := func(of func(u *budget.Units) map[Transport]float64) map[Transport]float64 {
+		each := map[Transport]float64{}
 		for t := range of(&all[0]) {
-			m[t] = medianOf(all, func(u *budget.Units) float64 { return of(u)[t] })
+			each[t] = m(func(u *budget.Units) float64 { return of(u)[t] })
 		}
-		return m
+		return each
 	}
-	u.Write = map[budget.Transport]budget.Pace{}
+	event := func(of func(u *budget.Units) budget.Event) budget.Event {
+		return budget.Event{
+			Busy: m(func(u *budget.Units) float64 { return of(u).Busy }),
+			Wake: m(func(u *budget.Units) float64 { return of(u).Wake }),
+			Most: m(func(u *budget.Units) float64 { return of(u).Most }),
+		}
+	}
+	write := map[Transport]budget.Pace{}
 	for t := range all[0].Write {
-		u.Write[t] = budget.Pace{
-			Often:  medianOf(all, func(u *budget.Units) float64 { return u.Write[t].Often }),
-			Seldom: medianOf(all, func(u *budget.Units) float64 { return u.Write[t].Seldom }),
+		write[t] = budget.Pace{
+			Often:  m(func(u *budget.Units) float64 { return u.Write[t].Often }),
+			Seldom: m(func(u *budget.Units) float64 { return u.Write[t].Seldom }),
 		}
 	}
-	u.Connect = each(func(u *budget.Units) map[budget.Transport]float64 { return u.Connect })
-	u.Memory = each(func(u *budget.Units) map[budget.Transport]float64 { return u.Memory })
-	u.Framing = each(func(u *budget.Units) map[budget.Transport]float64 { return u.Framing })
-	return u
+	return budget.Units{
+		Publish:   event(func(u *budget.Units) budget.Event { return u.Publish }),
+		Poll:      event(func(u *budget.Units) budget.Event { return u.Poll }),
+		Write:     write,
+		Connect:   each(func(u *budget.Units) map[Transport]float64 { return u.Connect }),
+		KiB:       m(func(u *budget.Units) float64 { return u.KiB }),
+		Idle:      each(func(u *budget.Units) map[Transport]float64 { return u.Idle }),
+		Memory:    each(func(u *budget.Units) map[Transport]float64 { return u.Memory }),
+		Channel:   each(func(u *budget.Units) map[Transport]float64 { return u.Channel }),
+		Cursor:    m(func(u *budget.Units) float64 { return u.Cursor }),
+		Framing:   each(func(u *budget.Units) map[Transport]float64 { return u.Framing }),
+		Unchanged: m(func(u *budget.Units) float64 { return u.Unchanged }),
+	}
 }
 
 func medianOf[T any](all []T, of func(*T) float64) float64 {
@@ -224,9 +232,9 @@ func medianOf[T any](all []T, of func(*T) float64) float64 {
 	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
-// idleFigures are of readers that wait, all on one channel and each on its own.
+// idleFigures are of readers that wait, by all transports.
 func idleFigures(ctx context.Context, o Options) ([]*Figure, error) {
-	o.Scenarios, o.Transports = []string{"idle"}, []Transport{SSE, LongPoll}
+	o.Scenarios, o.Transports = []string{"idle"}, nil
 	r, err := Run(ctx, o)
 	if err != nil {
 		return nil, err

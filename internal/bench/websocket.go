@@ -17,6 +17,7 @@ import (
 type webSocket struct {
 	key    string // of the handshake
 	open   bool
+	follow int // channels that the server has confirmed
 	frames frames
 	out    []byte // frames to be sent
 	closed error  // the server closed it
@@ -38,13 +39,21 @@ func (r *reader) handshake(dst []byte) []byte {
 // opened is at the end of a handshake that succeeded. What the reader says
 // first is what it follows.
 func (r *reader) opened() {
-	frame := append([]byte(`{"type":"subscribe","channel":"`), r.channel.name...)
-	frame = append(append(frame, `","offset":"`...), r.offset...)
-	if r.group.budget > 0 {
-		frame = append(append(frame, `","budget":"`...), r.group.budget.String()...)
+	frame := r.appendFollow([]byte(`{"type":"subscribe","channels":[`), r.channel.name, r.offset)
+	for _, c := range r.group.more {
+		frame = r.appendFollow(append(frame, ','), c.name, c.tail)
 	}
 	r.socket.open = true
-	r.socket.out = appendFrame(nil, ws.OpText, append(frame, `"}`...))
+	r.socket.out = appendFrame(nil, ws.OpText, append(frame, `]}`...))
+}
+
+func (r *reader) appendFollow(dst []byte, channel, offset string) []byte {
+	dst = append(append(dst, `{"channel":"`...), channel...)
+	dst = append(append(dst, `","offset":"`...), offset...)
+	if r.group.budget > 0 {
+		dst = append(append(dst, `","budget":"`...), r.group.budget.String()...)
+	}
+	return append(dst, `"}`...)
 }
 
 // checkAccept sees that it is a WebSocket server that answered.
@@ -96,7 +105,9 @@ func (r *reader) frame(head []byte) {
 			r.offset, r.safe = string(offset), r.due
 		}
 	case "subscribed":
-		r.ready, r.tries = true, 0
+		if r.socket.follow++; r.socket.follow > len(r.group.more) {
+			r.ready, r.tries = true, 0
+		}
 	case "ping":
 		r.socket.out = appendFrame(r.socket.out, ws.OpText, []byte(`{"type":"pong"}`))
 	case "reset", "error":

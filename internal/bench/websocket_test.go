@@ -69,14 +69,17 @@ func said(t *testing.T, r *reader) (all []string) {
 func TestReaderTalksWebSocket(t *testing.T) {
 	r := newReader(WebSocket)
 	r.group.budget = 250e6
+	r.group.more = []*channel{{number: 8, name: "d", tail: "f_0"}}
 	if got := r.feed(100, []byte(switching(t, r)+text(welcome))); got != askNext || r.askAt != 100 || r.ready {
 		t.Fatalf("step %d at %d, want something to say", got, r.askAt)
 	}
-	if got := strings.Join(said(t, r), ", "); got != `1 {"type":"subscribe","channel":"c","offset":"e_0","budget":"250ms"}` {
+	if got := strings.Join(said(t, r), ", "); got != `1 {"type":"subscribe","channels":[{"channel":"c","offset":"e_0","budget":"250ms"},{"channel":"d","offset":"f_0","budget":"250ms"}]}` {
 		t.Errorf("said %s", got)
 	}
-	if got := r.feed(200, []byte(text(subscribed))); got != readOn || !r.ready {
-		t.Errorf("step %d, ready %v", got, r.ready)
+	for _, ready := range []bool{false, true} { // when all channels are followed
+		if got := r.feed(200, []byte(text(subscribed))); got != readOn || r.ready != ready {
+			t.Errorf("step %d, ready %v", got, r.ready)
+		}
 	}
 	// What it has to say in between does not disturb what it reads.
 	one := data("e_2", 1, 2)

@@ -66,7 +66,6 @@ func Writes(rate float64, budget time.Duration) float64 {
 
 // Plan works out what a load costs on nodes with so many cores.
 func (u *Units) Plan(l Load, cores int) Plan {
-	u.Complete()
 	p := Plan{Advice: Advise(l.Budget, l.Channels, l.Publish)}
 	p.Rows = append(p.Rows, u.poll(l, true), u.poll(l, false))
 	for _, t := range []Transport{LongPoll, SSE, WebSocket} {
@@ -136,7 +135,7 @@ func (u *Units) poll(l Load, cached bool) Row {
 		r.Connections = min(r.Connections, math.Ceil(r.Requests/10))
 	}
 	r.Writes, r.Egress = r.Requests*news, r.Requests*bytes
-	r.Memory = r.Connections*u.Memory[LongPoll] + float64(l.Of)*u.Channel
+	r.Memory = r.Connections*u.Memory[LongPoll] + float64(l.Of)*u.Channel[LongPoll]
 	r.Cores = u.cores(&work{publishes: float64(l.Of) * l.Rate, polls: r.Requests, bytes: r.Requests * l.Rate * every * float64(l.Size)})
 	return r
 }
@@ -153,7 +152,7 @@ func (u *Units) live(l Load, t Transport, budget time.Duration) Row {
 	r := Row{Transport: t, Budget: budget, Late: budget, Connections: float64(l.Viewers)}
 	viewers, rate := float64(l.Viewers), l.Rate*float64(l.Channels)
 	writes := Writes(rate, budget)
-	w := work{publishes: float64(l.Of) * l.Rate, idle: viewers, pace: writes}
+	w := work{publishes: float64(l.Of) * l.Rate, idle: viewers * u.Idle[t], pace: writes}
 	if budget > 0 {
 		w.turns = float64(l.Of) * Writes(l.Rate, budget) // a timer for each channel and budget
 	}
@@ -177,7 +176,7 @@ func (u *Units) live(l Load, t Transport, budget time.Duration) Row {
 	r.Writes = viewers * writes
 	w.bytes = viewers * rate * float64(l.Size)
 	r.Egress += viewers * (writes*u.framing(l, t, budget) + rate*float64(l.Size+1))
-	r.Memory = viewers*u.Memory[t] + float64(l.Of)*u.Channel
+	r.Memory = viewers*(u.Memory[t]+float64(l.Channels-1)*u.Cursor) + float64(l.Of)*u.Channel[t]
 	r.Cores = u.cores(&w)
 	return r
 }

@@ -1,6 +1,8 @@
 package budget_test
 
 import (
+	"encoding/json"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -10,6 +12,15 @@ import (
 
 	"twohop/internal/budget"
 )
+
+// reference are the units that come with twohop.
+var reference = func() *budget.Units {
+	var costs struct{ Units budget.Units }
+	if err := json.Unmarshal([]byte(budget.Reference), &costs); err != nil {
+		panic(err)
+	}
+	return &costs.Units
+}()
 
 func drawLoad(t *rapid.T) budget.Load {
 	l := budget.Load{
@@ -29,7 +40,7 @@ func drawLoad(t *rapid.T) budget.Load {
 func TestPlans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := drawLoad(t)
-		p := budget.Reference.Plan(l, 2)
+		p := reference.Plan(l, 2)
 		cheapest := 0
 		for _, r := range p.Rows {
 			if r.Cheapest {
@@ -68,7 +79,7 @@ func TestMoreIsNeverCheaper(t *testing.T) {
 		case "of":
 			more.Of += rapid.IntRange(1, 1_000_000).Draw(t, "by")
 		}
-		a, b := budget.Reference.Plan(less, 2), budget.Reference.Plan(more, 2)
+		a, b := reference.Plan(less, 2), reference.Plan(more, 2)
 		for i := range a.Rows {
 			x, y := &a.Rows[i], &b.Rows[i]
 			const almost = 1 - 1e-9
@@ -84,10 +95,10 @@ func TestABudgetSaves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := drawLoad(t)
 		l.Budget = max(l.Budget, 1)
-		short := budget.Reference.Plan(l, 2)
+		short := reference.Plan(l, 2)
 		longer := l
 		longer.Budget = min(budget.Max, l.Budget+time.Duration(rapid.Int64Range(1, int64(budget.Max)).Draw(t, "longer")))
-		long := budget.Reference.Plan(longer, 2)
+		long := reference.Plan(longer, 2)
 		for i := range short.Rows {
 			x, y := &short.Rows[i], &long.Rows[i]
 			if x.Transport == budget.LongPoll || x.Transport == budget.Poll && x.Cached {
@@ -128,7 +139,7 @@ func TestCacheMisses(t *testing.T) {
 	for _, rate := range []float64{0, 0.2, 1, 5, 20} {
 		for _, viewers := range []int{1, 50, 3000} {
 			l := budget.Load{Viewers: viewers, Channels: 1, Of: 1, Rate: rate, Size: 100, Budget: 3 * time.Second}
-			row := budget.Reference.Plan(l, 2).Rows[0]
+			row := reference.Plan(l, 2).Rows[0]
 			const seconds = 120
 			asked := simulateCache(viewers, rate, row.Interval.Seconds(), seconds)
 			if got := float64(asked) / seconds; got > row.Requests*1.02+1.0/seconds {
@@ -197,4 +208,36 @@ func TestPace(t *testing.T) {
 			t.Fatalf("%+v is %g and %g where it was measured", p, p.At(budget.Often), p.At(budget.Seldom))
 		}
 	})
+}
+
+// What WebSocket costs changes its rows, and those only.
+func TestWebSocketHasItsOwnCosts(t *testing.T) {
+	load := budget.Load{Viewers: 1000, Channels: 3, Of: 10, Rate: 1, Size: 100, Budget: time.Second}
+	before := reference.Plan(load, 2)
+	dearer := *reference
+	dearer.Write, dearer.Idle = maps.Clone(dearer.Write), maps.Clone(dearer.Idle)
+	dearer.Memory, dearer.Channel = maps.Clone(dearer.Memory), maps.Clone(dearer.Channel)
+	dearer.Write[budget.WebSocket] = budget.Pace{Often: 100, Seldom: 100}
+	dearer.Idle[budget.WebSocket] += 10
+	dearer.Memory[budget.WebSocket] += 1000
+	dearer.Channel[budget.WebSocket] += 100
+	for i, r := range dearer.Plan(load, 2).Rows {
+		b := before.Rows[i]
+		if r.Transport != budget.WebSocket {
+			if r.Cores != b.Cores || r.Memory != b.Memory {
+				t.Errorf("%+v became %+v", b, r)
+			}
+			continue
+		}
+		if r.Cores <= b.Cores || r.Memory != b.Memory+1000*1000+10*100 || r.Egress != b.Egress {
+			t.Errorf("%+v became %+v", b, r)
+		}
+	}
+	dearer = *reference
+	dearer.Cursor += 10 // of the two channels beside the first
+	for i, r := range dearer.Plan(load, 2).Rows {
+		if more := r.Memory - before.Rows[i].Memory; r.Transport != budget.Poll && math.Abs(more-1000*2*10) > 1e-3 || r.Transport == budget.Poll && more != 0 {
+			t.Errorf("cursors cost %g bytes more: %+v", more, r)
+		}
+	}
 }

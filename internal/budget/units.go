@@ -12,10 +12,11 @@ type Units struct {
 	Poll      Event                 `json:"poll"`             // the request and its answer
 	Write     map[Transport]Pace    `json:"cpu_us_per_write"` // to one reader, without its bytes
 	Connect   map[Transport]float64 `json:"cpu_us_per_connect"`
-	KiB       float64               `json:"cpu_us_per_kib"`                // sent to a reader
-	Idle      float64               `json:"idle_cpu_us_per_reader_second"` // for heartbeats
+	KiB       float64               `json:"cpu_us_per_kib"` // sent to a reader
+	Idle      map[Transport]float64 `json:"idle_cpu_us_per_reader_second"`
 	Memory    map[Transport]float64 `json:"memory_bytes_per_reader"`
-	Channel   float64               `json:"memory_bytes_per_channel"` // that is read
+	Channel   map[Transport]float64 `json:"memory_bytes_per_channel"` // that is read
+	Cursor    float64               `json:"memory_bytes_per_cursor"`  // of each further channel on a connection
 	Framing   map[Transport]float64 `json:"framing_bytes"`            // of a write or answer, with its header, around the records
 	Unchanged float64               `json:"bytes_unchanged"`
 }
@@ -68,25 +69,6 @@ func (p Pace) At(rate float64) float64 {
 	return p.Often + doublings*min(p.Often, max(0, slope))
 }
 
-// Complete sets what was not measured: WebSocket is taken to cost what SSE
-// costs, which writes as often, to connections that wait in the same way.
-func (u *Units) Complete() {
-	if u.Write == nil {
-		u.Write = map[Transport]Pace{}
-	}
-	if u.Write[WebSocket] == (Pace{}) {
-		u.Write[WebSocket] = u.Write[SSE]
-	}
-	for _, m := range []*map[Transport]float64{&u.Connect, &u.Memory} {
-		if *m == nil {
-			*m = map[Transport]float64{}
-		}
-		if (*m)[WebSocket] == 0 {
-			(*m)[WebSocket] = (*m)[SSE]
-		}
-	}
-}
-
 // Check says what is missing in units that came from outside.
 func (u *Units) Check() error {
 	var missing []error
@@ -99,12 +81,14 @@ func (u *Units) Check() error {
 	need(u.Poll.Busy, "poll")
 	need(u.Framing[Poll], "framing_bytes of poll")
 	need(u.Unchanged, "bytes_unchanged")
-	for _, t := range []Transport{SSE, LongPoll} {
+	for _, t := range []Transport{SSE, WebSocket, LongPoll} {
 		if _, ok := u.Write[t]; !ok {
 			missing = append(missing, fmt.Errorf("cpu_us_per_write of %s", t))
 		}
 		need(u.Connect[t], "cpu_us_per_connect of %s", t)
-		need(u.Framing[t], "framing_bytes of %s", t)
+		if t != WebSocket { // whose frames are known
+			need(u.Framing[t], "framing_bytes of %s", t)
+		}
 	}
 	return errors.Join(missing...)
 }
@@ -117,7 +101,7 @@ type work struct {
 	pace             float64 // writes to one reader
 	connects         map[Transport]float64
 	bytes            float64 // sent
-	idle             float64 // readers that wait
+	idle             float64 // CPU of readers that wait, in microseconds
 }
 
 // cores is the CPU that a server needs for its work, in cores.
@@ -127,7 +111,7 @@ type work struct {
 // gives the share below. A server with more to do than one core can never
 // sleeps long.
 func (u *Units) cores(w *work) float64 {
-	busy := w.publishes*u.Publish.Busy + w.polls*u.Poll.Busy + w.bytes/1024*u.KiB + w.idle*u.Idle
+	busy := w.publishes*u.Publish.Busy + w.polls*u.Poll.Busy + w.bytes/1024*u.KiB + w.idle
 	for t, n := range w.writes {
 		busy += n * u.Write[t].At(w.pace)
 	}
