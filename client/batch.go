@@ -20,7 +20,8 @@ type batch struct {
 
 // fits reports whether one more record may go in.
 func (b *batch) fits(o *PublisherOptions, record []byte) bool {
-	return b.records < o.MaxBatchRecords && len(b.body)+len(record)+1 <= o.MaxBatchBytes
+	return b.records < o.MaxBatchRecords && len(b.body)+len(record)+1 <= o.MaxBatchBytes &&
+		(b.json || b.body[len(b.body)-1] == '\n') // the next line would go on in this one
 }
 
 // full reports whether nothing more will go in.

@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 	"unicode/utf8"
@@ -81,12 +80,12 @@ func itemOf(channel string, data []byte, o *PublishOptions) (*publishItem, error
 		}
 		return i, nil
 	}
-	data = bytes.TrimSpace(data)
+	data = bytes.Trim(data, space)
+	if err := checkJSON(channel, data); len(data) > 0 && err != nil {
+		return nil, err
+	}
 	switch {
 	case len(data) == 0:
-	case !json.Valid(data):
-		return nil, &twohop.Error{Code: twohop.CodeInvalidJSON, Channel: channel,
-			Message: "the data is not JSON", Hint: "send one JSON value, or an array of values"}
 	case data[0] == '[':
 		i.Records = data
 	default:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"twohop"
+	"twohop/internal/wire"
 )
 
 // PublisherOptions of a Publisher. The zero value publishes records of
@@ -32,7 +33,8 @@ type PublisherOptions struct {
 
 	// Lines says that records of a channel that is not JSON are lines, with
 	// their line breaks, so that many fit into one request. Without it, and
-	// outside JSON, a request carries one record.
+	// outside JSON, a request carries one record. One that lacks its line break
+	// is the last of its request.
 	Lines bool
 
 	// Create, if not nil, creates the channel when it is not there; also when it
@@ -128,10 +130,16 @@ func (c *Client) NewPublisher(ctx context.Context, channel string, o PublisherOp
 }
 
 // Publish takes one record, to be sent as soon as may be; it waits only while
-// too much is unsent. In a JSON channel the record is one JSON value. The
-// record's bytes are copied. An error is final: of the channel or of the
-// record that some earlier Publish took.
+// too much is unsent. In a JSON channel the record is one JSON value, elsewhere
+// at least one byte. The record's bytes are copied.
+//
+// With invalid_json or empty_body this record is none and was not taken; others
+// may be published. With the context's error it was not taken either. Any other
+// error is final: of the channel, or of what some earlier Publish took.
 func (p *Publisher) Publish(ctx context.Context, record []byte) error {
+	if err := p.check(record); err != nil {
+		return err
+	}
 	for {
 		full, err := p.offer(record)
 		if err != nil || full == nil {
@@ -143,6 +151,28 @@ func (p *Publisher) Publish(ctx context.Context, record []byte) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// check refuses what would spoil the batch that it goes into.
+func (p *Publisher) check(record []byte) error {
+	switch {
+	case twohop.IsJSON(p.opts.ContentType):
+		return checkJSON(p.channel, record)
+	case len(record) == 0:
+		return &twohop.Error{Code: twohop.CodeEmptyBody, Channel: p.channel,
+			Message: "the record is empty", Hint: "publish at least one byte"}
+	}
+	return nil
+}
+
+// checkJSON refuses what is not one JSON value.
+func checkJSON(channel string, text []byte) error {
+	err := wire.CheckJSON(text)
+	if e, ok := errors.AsType[*twohop.Error](err); ok {
+		e.Channel = channel
+		e.Hint = "publish one JSON value, as json.Marshal makes it"
+	}
+	return err
 }
 
 // offer takes the record, or returns what to wait for.

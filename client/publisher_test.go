@@ -274,6 +274,51 @@ func TestPublisherEndsWhenItIsRefused(t *testing.T) {
 	})
 }
 
+// TestPublisherRefusesWhatIsNoRecord: it would spoil all that is in its batch.
+func TestPublisherRefusesWhatIsNoRecord(t *testing.T) {
+	f := func(contentType string, lines bool, want twohop.Code, records ...string) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			f, c := newFake(t, contentType)
+			p, err := c.NewPublisher(t.Context(), "a/b", PublisherOptions{ContentType: contentType, Lines: lines, Linger: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, record := range append([]string{"1\n"}, records...) {
+				if err := p.Publish(t.Context(), []byte(record)); record != "1\n" && (!IsCode(err, want) || !strings.Contains(err.Error(), "a/b")) {
+					t.Errorf("%q: %v, want %s", record, err, want)
+				}
+			}
+			if err := p.Publish(t.Context(), []byte("2\n")); err != nil {
+				t.Error(err)
+			}
+			if err := p.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if got := len(f.content()); got != 2 {
+				t.Errorf("%q are there, want two", f.content())
+			}
+		})
+	}
+	f("application/json", false, twohop.CodeInvalidJSON, "", " ", "x", "1,2", "1],[2", `{"a":1}{"a":2}`, "\xff", "01")
+	f("text/plain", true, twohop.CodeEmptyBody, "")
+	f("text/plain", false, twohop.CodeEmptyBody, "")
+}
+
+// TestPublisherKeepsLinesApart: also those without line breaks.
+func TestPublisherKeepsLinesApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		want := []string{"1\n", "2", "3", "4\n", "5\n", "6"}
+		if err := publishAll(t, c, PublisherOptions{ContentType: "text/plain", Lines: true, Linger: time.Second}, want); err != nil {
+			t.Error(err)
+		}
+		if d := cmp.Diff(want, f.content()); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
 // TestPublisherGivesUpWithItsContext: the server is away, and Close does not
 // wait for ever.
 func TestPublisherGivesUpWithItsContext(t *testing.T) {

@@ -47,6 +47,19 @@ func JSONRecords(body []byte) (Records, error) {
 	return c.records(), nil
 }
 
+// CheckJSON says what is wrong with text that has to be one JSON value.
+func CheckJSON(text []byte) error {
+	s := scanner{in: text}
+	i := s.value(s.space(0), 0)
+	if i >= 0 {
+		if i = s.space(i); i == len(text) {
+			return nil
+		}
+		s.fail(i, "nothing after the value")
+	}
+	return s.err
+}
+
 // cutter collects records. As long as each begins one byte after the one before
 // it, which is how most arrays are written, all are copied at once.
 type cutter struct {

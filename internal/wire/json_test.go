@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -45,6 +46,11 @@ func TestJSONErrorsSayWhere(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()
 		_, err := JSONRecords([]byte(in))
+		if in[:min(len(in), 1)] != "[" { // no array, so one value
+			if check := CheckJSON([]byte(in)); fmt.Sprint(check) != fmt.Sprint(err) {
+				t.Errorf("%q: CheckJSON says %v, JSONRecords %v", in, check, err)
+			}
+		}
 		var e *twohop.Error
 		if !errors.As(err, &e) || e.Code != twohop.CodeInvalidJSON || !strings.HasPrefix(e.Message, want) {
 			t.Errorf("%q: got %v, want %q", in, err, want)
@@ -54,6 +60,9 @@ func TestJSONErrorsSayWhere(t *testing.T) {
 	f(`{"a":}`, "byte 5: found '}'")
 	f(`[1,]`, "byte 3: found ']'")
 	f(`[1 2]`, "byte 3: found '2', expected ',' or ']'")
+	if err := CheckJSON([]byte(" [1, {}] ")); err != nil {
+		t.Error(err)
+	}
 	f(`{"a":1} x`, "byte 8: found 'x', expected nothing")
 	f(`01`, "byte 1: found '1', expected nothing")
 	f("\"a\nb\"", `byte 2: found '\n', expected an escape`)
