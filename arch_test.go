@@ -48,7 +48,8 @@ var importRules = []struct {
 	{"test/crash", []string{".", "internal/engine", "internal/engine/disklog", "internal/hub", "internal/transport/httpstream"}, "all of a server but its sockets, on a disk that loses power"},
 	{"test/perf/table", nil, "figures to a page"},
 	{"test/transports", []string{".", "client", "server", "internal/config"}, "a whole server, set up by hand"},
-	{"test/*", []string{".", "client", "server"}, "tests of the whole see it from outside"},
+	{"test/rig", nil, "builds and runs the command, and links nothing of it"},
+	{"test/*", []string{".", "client", "server", "test/rig"}, "tests of the whole see it from outside"},
 }
 
 // testImports may also be imported by tests, beside what importRules allow.
@@ -59,6 +60,7 @@ var testImports = map[string][]string{
 	"internal/transport/*":  {"internal/engine", "internal/engine/memlog", "internal/engine/disklog", "internal/transport/httpstream"},
 	"internal/startpage":    {"server", "client"},
 	"client":                {"server"},
+	"clients/ts":            {"test/rig"},
 	"demos":                 {"server"},
 	"demos/*":               {"server"},
 }

@@ -2,45 +2,22 @@ package ts_test
 
 import (
 	"compress/gzip"
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"twohop/clients/ts"
+	"twohop/test/rig"
 )
-
-// install fetches what the client is built and tested with, unless it is there
-// in the versions that the lock file names.
-var install = sync.OnceValue(func() string {
-	wanted, err := os.Stat("package-lock.json")
-	if err != nil {
-		return err.Error()
-	}
-	if have, err := os.Stat("node_modules/.package-lock.json"); err == nil && !have.ModTime().Before(wanted.ModTime()) {
-		return ""
-	}
-	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer stop()
-	if out, err := exec.CommandContext(ctx, "npm", "ci").CombinedOutput(); err != nil {
-		return "npm ci: " + err.Error() + "\n" + string(out)
-	}
-	return ""
-})
 
 // node runs a script of the package and returns what it says.
 func node(t *testing.T, env []string, args ...string) string {
 	t.Helper()
-	if fault := install(); fault != "" {
-		t.Fatal(fault)
-	}
+	rig.Install(t)
 	cmd := exec.CommandContext(t.Context(), "node", args...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
@@ -53,11 +30,7 @@ func node(t *testing.T, env []string, args ...string) string {
 // TestClient runs the client's own tests; those against a real server use the
 // command, and the script that is embedded in it.
 func TestClient(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "twohop")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "twohop/cmd/twohop").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	out := node(t, []string{"TWOHOP_BIN=" + binary}, "build.mjs", "test")
+	out := node(t, []string{"TWOHOP_BIN=" + rig.Build(t)}, "build.mjs", "test")
 	for _, none := range []string{"skipped", "todo", "cancelled", "fail"} {
 		if !strings.Contains(out, "ℹ "+none+" 0\n") {
 			t.Errorf("tests %s:\n%s", none, out)

@@ -1,17 +1,16 @@
 package conformance
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"twohop/test/rig"
 )
 
 const (
@@ -22,11 +21,8 @@ const (
 )
 
 func TestConformance(t *testing.T) {
-	install(t)
-	binary := filepath.Join(t.TempDir(), "twohop")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "twohop/cmd/twohop").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	rig.Install(t)
+	binary := rig.Build(t)
 	for name, config := range map[string]string{
 		"memory":             "engine: memory\n",
 		"memory-small-pages": "engine: memory\npage_bytes: 4096\n",
@@ -43,73 +39,17 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// install fetches the suite, unless it is there in the version that the lock
-// file names.
-func install(t *testing.T) {
-	t.Helper()
-	wanted, err := os.Stat("package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	have, err := os.Stat("node_modules/.package-lock.json")
-	if err == nil && !have.ModTime().Before(wanted.ModTime()) {
-		return
-	}
-	if out, err := exec.CommandContext(t.Context(), "npm", "ci").CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
-}
-
 // serve starts the command and returns its address. At the end of the test it
 // must end well when it is asked to.
 func serve(t *testing.T, binary, config string) string {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "twohop.yaml")
-	config += fmt.Sprintf("listen: 127.0.0.1:0\ndata: %s\nlong_poll: %s\nlog: {format: json}\n", filepath.Join(dir, "data"), longPoll)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(binary, "serve", "--config", file) //nolint:noctx // it is ended by a signal, see below
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address, ended, log := make(chan string, 1), make(chan struct{}), &bytes.Buffer{}
-	go func() {
-		defer close(ended)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			log.Write(append(lines.Bytes(), '\n'))
-			var line struct{ Msg, Address string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-				address <- line.Address
-			}
-		}
-	}()
+	s := rig.Serve(t, binary, rig.Options{Config: fmt.Sprintf("%slong_poll: %s\n", config, longPoll)})
 	t.Cleanup(func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Errorf("stopping twohop: %v", err)
-		}
-		<-ended
-		if err := cmd.Wait(); err != nil {
+		if err := s.Stop(); err != nil {
 			t.Errorf("twohop ended with %v", err)
 		}
-		if t.Failed() {
-			t.Logf("twohop's log:\n%s", log)
-		}
 	})
-	select {
-	case a := <-address:
-		return "http://" + a
-	case <-ended:
-		t.Fatalf("twohop ended:\n%s", log)
-	case <-time.After(time.Minute):
-		t.Fatal("twohop does not serve after a minute")
-	}
-	return ""
+	return s.URL
 }
 
 // report is the part of vitest's JSON report that counts.

@@ -11,14 +11,14 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"twohop/test/rig"
 )
 
 const (
@@ -36,34 +36,28 @@ func TestKill(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 
-	dir := t.TempDir()
-	bin := build(t, dir)
+	bin := rig.Build(t)
 	text := sourceText(t)
-	s := &server{t: t, bin: bin, data: filepath.Join(dir, "data"), addr: freeAddr(t)}
-	s.start()
-	defer s.kill()
+	s := rig.Serve(t, bin, rig.Options{})
 
 	followers := map[string]*program{}
 	for _, transport := range []string{"poll", "long-poll", "sse", "ws"} {
-		followers[transport] = run(ctx, t, nil, bin, "follow", "logs/source", "--server", "http://"+s.addr,
+		followers[transport] = run(ctx, t, nil, bin, "follow", "logs/source", "--server", s.URL,
 			"--transport", transport, "--poll-interval", "50ms")
 	}
 	input, feed := io.Pipe()
-	publisher := run(ctx, t, input, bin, "publish", "logs/source", "--server", "http://"+s.addr, "--close")
+	publisher := run(ctx, t, input, bin, "publish", "logs/source", "--server", s.URL, "--close")
 
 	restarted := make(chan struct{})
-	go func() {
-		defer close(restarted)
-		for range kills {
-			wait(ctx, 200*time.Millisecond+time.Duration(random.Int64N(int64(time.Second))))
-			s.kill()
-			wait(ctx, time.Duration(random.Int64N(int64(300*time.Millisecond))))
-			s.start()
-		}
-	}()
-	pour(ctx, feed, text, restarted)
+	go pour(ctx, feed, text, restarted)
+	for range kills {
+		wait(ctx, 200*time.Millisecond+time.Duration(random.Int64N(int64(time.Second))))
+		s.Kill()
+		wait(ctx, time.Duration(random.Int64N(int64(300*time.Millisecond))))
+		s.Start()
+	}
+	close(restarted)
 	publisher.finish()
-	<-restarted
 	t.Logf("publish said: %s", &publisher.stderr)
 	for transport, f := range followers {
 		f.finish()
@@ -105,15 +99,6 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-func build(t *testing.T, dir string) string {
-	t.Helper()
-	bin := filepath.Join(dir, "twohop")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "twohop/cmd/twohop").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return bin
-}
-
 // sourceText is the beginning of Go's own source code, as many lines as are
 // wanted.
 func sourceText(t *testing.T) []byte {
@@ -141,16 +126,6 @@ func sourceText(t *testing.T) []byte {
 	return text.Bytes()
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 func firstDifference(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
@@ -158,44 +133,6 @@ func firstDifference(a, b []byte) int {
 		}
 	}
 	return min(len(a), len(b))
-}
-
-// server is a server process that can be killed and started again. Its methods
-// are called by one goroutine at a time.
-type server struct {
-	t    *testing.T
-	bin  string
-	data string
-	addr string
-	cmd  *exec.Cmd
-}
-
-func (s *server) start() {
-	s.cmd = exec.Command(s.bin, "serve", "--listen", s.addr, "--data", s.data) //nolint:noctx // it is killed by hand
-	s.cmd.Stderr = &logWriter{s.t}
-	if err := s.cmd.Start(); err != nil {
-		s.t.Errorf("start the server: %v", err)
-	}
-}
-
-// kill ends the process as a power cut ends it: at once.
-func (s *server) kill() {
-	if err := s.cmd.Process.Signal(syscall.SIGKILL); err != nil {
-		s.t.Errorf("kill the server: %v", err)
-	}
-	_ = s.cmd.Wait() // says that it was killed
-}
-
-// logWriter passes a server's warnings on to the test's log.
-type logWriter struct{ t *testing.T }
-
-func (w *logWriter) Write(p []byte) (int, error) {
-	for line := range bytes.Lines(p) {
-		if !bytes.Contains(line, []byte("level=INFO")) {
-			w.t.Logf("server: %s", bytes.TrimSpace(line))
-		}
-	}
-	return len(p), nil
 }
 
 // program is a command that runs to its end.

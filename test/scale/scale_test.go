@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"twohop/test/rig"
 )
 
 var channels = flag.Int("channels", 1_000_000, "how many channels TestChannelsOnDisk makes")
@@ -42,31 +44,35 @@ rules:
 // cost the next one: while it starts, while they are idle, and when one is read
 // for the first time.
 func TestChannelsOnDisk(t *testing.T) {
-	s := newServer(t, config)
-	s.start()
+	s := rig.Serve(t, rig.Build(t), rig.Options{Config: config})
 	began := time.Now()
-	create(t, s.url, *channels)
-	t.Logf("%d channels made in %v; %d MiB resident", *channels, time.Since(began).Round(time.Millisecond), s.memory())
-	s.kill()
+	create(t, s.URL, *channels)
+	t.Logf("%d channels made in %v; %d MiB resident", *channels, time.Since(began).Round(time.Millisecond), memory(t, s))
+	s.Kill()
 
-	took := s.start()
-	defer s.kill()
-	t.Logf("ready after %v with %d MiB resident", took.Round(time.Millisecond), s.memory())
+	began = time.Now()
+	s.Start()
+	rig.WaitFor(t, "the server to be ready", func() bool {
+		a, err := rig.Send(t.Context(), http.MethodGet, s.URL+"/ready", nil, "")
+		return err == nil && a.Status == http.StatusOK
+	})
+	took := time.Since(began)
+	t.Logf("ready after %v with %d MiB resident", took.Round(time.Millisecond), memory(t, s))
 	if took > startAtMost {
 		t.Errorf("ready %v after the start, want at most %v", took, startAtMost)
 	}
-	if m := s.memory(); m > memoryAtMost {
+	if m := memory(t, s); m > memoryAtMost {
 		t.Errorf("%d MiB resident with all channels idle, want at most %d", m, memoryAtMost)
 	}
 
 	random := rand.New(rand.NewPCG(uint64(*channels), 1)) //nolint:gosec // chance is wanted
-	first := readAll(t, s.url, func() int { return random.IntN(*channels) })
-	again := readAll(t, s.url, func() int { return 1 })
-	t.Logf("first reads take %v, repeated ones %v; %d MiB resident", first, again, s.memory())
+	first := readAll(t, s.URL, func() int { return random.IntN(*channels) })
+	again := readAll(t, s.URL, func() int { return 1 })
+	t.Logf("first reads take %v, repeated ones %v; %d MiB resident", first, again, memory(t, s))
 	if first > timesAtMost*again {
 		t.Errorf("the first read of a channel takes %v, a repeated one %v: more than %d times", first, again, timesAtMost)
 	}
-	if m := s.memory(); m > memoryAtMost {
+	if m := memory(t, s); m > memoryAtMost {
 		t.Errorf("%d MiB resident after %d first reads, want at most %d", m, reads, memoryAtMost)
 	}
 }

@@ -1,7 +1,6 @@
 package transports
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -28,7 +27,12 @@ type serving struct {
 }
 
 var servings = []serving{
-	{"own listener", listening}, // which has loops where the system has epoll
+	// It has loops where the system has epoll.
+	{"own listener", func(t *testing.T, s *server.Server) (string, *http.Client) {
+		url, _, stop := hostItself(t, s)
+		t.Cleanup(stop)
+		return url, nil
+	}},
 	{"net/http", func(t *testing.T, s *server.Server) (string, *http.Client) {
 		h := httptest.NewServer(s.Handler())
 		t.Cleanup(h.Close)
@@ -41,26 +45,6 @@ var servings = []serving{
 		t.Cleanup(h.Close)
 		return h.URL, h.Client()
 	}},
-}
-
-// listening runs the server on an address of its own until the test ends.
-func listening(t *testing.T, s *server.Server) (string, *http.Client) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("the server ended with %v", err)
-		}
-	})
-	for late := time.Now().Add(10 * time.Second); s.Addr() == nil; {
-		if time.Now().After(late) {
-			t.Fatal("the server does not serve")
-		}
-		<-time.After(time.Millisecond)
-	}
-	return "http://" + s.Addr().String(), nil
 }
 
 // settings are those of the servers here: pages and buffers so small that reads
