@@ -272,7 +272,7 @@ func TestCutBodies(t *testing.T) {
 		} {
 			w := s.wire()
 			w.send(s, request)
-			if m.virtual {
+			if m.Virtual {
 				synctest.Wait()
 			}
 			if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
@@ -283,7 +283,7 @@ func TestCutBodies(t *testing.T) {
 			}
 			_ = w.Close()
 		}
-		if m.virtual {
+		if m.Virtual {
 			synctest.Wait()
 		}
 		if got := s.read("text", "").body; got != "" {

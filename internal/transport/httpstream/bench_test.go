@@ -10,6 +10,7 @@ import (
 
 	"twohop/internal/engine/memlog"
 	"twohop/internal/transport/httpstream"
+	"twohop/internal/transport/transporttest"
 )
 
 // sinkWriter is a response of which only the size is of interest.
@@ -26,7 +27,7 @@ func (w *sinkWriter) Write(b []byte) (int, error) {
 }
 
 func benchSite(b *testing.B) *site {
-	s := serve(b, mode{name: "none", serve: func(testing.TB, *httpstream.Handler) endpoint { return endpoint{} }},
+	s := serve(b, mode{Name: "none", Serve: func(testing.TB, *httpstream.Handler) transporttest.Endpoint { return transporttest.Endpoint{} }},
 		setup{memory: memlog.Options{MaxBytes: 8 << 30}})
 	s.serveOnce("PUT", "c", asJSON, "")
 	return s
@@ -95,7 +96,7 @@ func (bodyOf) Close() error { return nil }
 func BenchmarkFanOut(b *testing.B) {
 	const readers = 100
 	for _, m := range append([]mode{tcp}, loopModes...) {
-		b.Run(m.name, func(b *testing.B) {
+		b.Run(m.Name, func(b *testing.B) {
 			s := serve(b, m, setup{memory: memlog.Options{MaxBytes: 8 << 30}})
 			s.create("c", asJSON)
 			got := make(chan error, 2*readers) // a record and the end

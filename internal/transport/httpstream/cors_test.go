@@ -12,7 +12,7 @@ func TestOrigins(t *testing.T) {
 		s := serve(t, m, setup{Options: httpstream.Options{Origins: []string{"https://app.example"}}})
 		s.create("c", asText)
 		for origin, allowed := range map[string]bool{
-			"https://app.example": true, s.base: true, "http://localhost:3000": true, "http://127.0.0.1": true, "http://[::1]:80": true, "http://x.localhost": true,
+			"https://app.example": true, s.Base: true, "http://localhost:3000": true, "http://127.0.0.1": true, "http://[::1]:80": true, "http://x.localhost": true,
 			"https://app.example.evil.example": false, "http://app.example": false, "https://evil.example": false, "http://localhost.evil.example": false,
 			"null": false, "://": false,
 		} {

@@ -22,7 +22,7 @@ func TestEndlessHeaders(t *testing.T) {
 			"large":         {"GET /v1/stream/c HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 5<<10), " 431 ", `"code":"header_too_large"`},
 			"after another": {"GET /v1/stream/c HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/", " 408 ", `"code":"timeout"`},
 		} {
-			conn, err := s.dial()
+			conn, err := s.Dial()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,7 +51,7 @@ func TestConnectionAheadOfItsRequest(t *testing.T) {
 		s.create("c", "text/plain")
 		var conns [2]net.Conn
 		for i := range conns {
-			c, err := s.dial()
+			c, err := s.Dial()
 			if err != nil {
 				t.Fatal(err)
 			}

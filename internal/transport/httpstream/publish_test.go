@@ -371,7 +371,7 @@ func TestPut(t *testing.T) {
 	run(t, func(t *testing.T, m mode) {
 		s := serve(t, m, setup{})
 		r := s.do("PUT", "stream/a%2Fb", `[1,2]`, "Content-Type", asJSON)
-		if r.status != 201 || r.get("Location") != s.base+"/v1/stream/a%2Fb" || r.get("Content-Type") != asJSON || r.next() == "" || r.get("Stream-Durability") != "memory" {
+		if r.status != 201 || r.get("Location") != s.Base+"/v1/stream/a%2Fb" || r.get("Content-Type") != asJSON || r.next() == "" || r.get("Stream-Durability") != "memory" {
 			t.Errorf("created: %d %v", r.status, r.header)
 		}
 		if again := s.do("PUT", "stream/a/b", "", "Content-Type", asJSON); again.status != 200 || again.next() != r.next() || again.get("Location") != "" {

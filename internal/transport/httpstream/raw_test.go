@@ -18,7 +18,7 @@ type wire struct {
 
 func (s *site) wire() *wire {
 	s.t.Helper()
-	c, err := s.dial()
+	c, err := s.Dial()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func (w *wire) answer(s *site) reply {
 
 func (w *wire) answerTo(s *site, method string) reply {
 	s.t.Helper()
-	if !s.mode.virtual {
+	if !s.mode.Virtual {
 		_ = w.SetReadDeadline(time.Now().Add(patience))
 	}
 	resp, err := http.ReadResponse(w.in, &http.Request{Method: method})

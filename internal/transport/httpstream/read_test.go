@@ -225,7 +225,7 @@ func TestClosureWhileWaiting(t *testing.T) {
 			t.Errorf("the SSE response ends with %+v", e)
 		}
 		f.ends(s)
-		if m.virtual && time.Since(begin) != 0 {
+		if m.Virtual && time.Since(begin) != 0 {
 			t.Errorf("they waited for %v", time.Since(begin))
 		}
 		// Who comes later is told at once.

@@ -44,14 +44,14 @@ func (r reply) problem() (p problem) {
 // ask begins a request. path is what follows /v1/; headers are names and values
 // in turn.
 func (s *site) ask(ctx context.Context, method, path, body string, headers ...string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.base+"/v1/"+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, s.Base+"/v1/"+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
-	return s.client.Do(req)
+	return s.Client.Do(req)
 }
 
 // try makes a request and reads the answer. It may be called by any goroutine.
@@ -109,7 +109,7 @@ func (s *site) read(channel, query string, headers ...string) reply {
 // as far as the mode can tell.
 func (s *site) settle(channel string, n int) {
 	s.t.Helper()
-	if s.mode.virtual {
+	if s.mode.Virtual {
 		synctest.Wait()
 	}
 	for end := time.Now().Add(patience); s.hub.Readers(channel) != n; {

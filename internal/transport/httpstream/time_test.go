@@ -259,7 +259,7 @@ func TestDrain(t *testing.T) {
 		s.expect(s.read("c", "live=long-poll&offset=-1"), 200, "")
 		s.expect(s.read("c", "offset=-1"), 200, "")
 		s.publish("c", "text/plain", "y")
-		if m.virtual && time.Since(begin) != 0 {
+		if m.Virtual && time.Since(begin) != 0 {
 			t.Errorf("it took %v", time.Since(begin))
 		}
 	}, all...)

@@ -15,7 +15,7 @@ func TestAdvice(t *testing.T) {
 		for _, name := range []string{"a", "b", "c"} {
 			s.create(name, asJSON)
 		}
-		if m.name != http2.name {
+		if m.Name != http2.Name {
 			k := s.connect()
 			k.send(`{"type":"subscribe","channels":[{"channel":"a"},{"channel":"b","budget":"5s"},{"channel":"c","budget":100}]}`)
 			k.say("subscribed")

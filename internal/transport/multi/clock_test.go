@@ -198,7 +198,7 @@ func TestStuck(t *testing.T) {
 		}()
 		n := <-sent
 		t.Logf("%d bytes were taken", n)
-		if m.virtual && n > 1<<20 {
+		if m.Virtual && n > 1<<20 {
 			t.Errorf("%d bytes of a client that reads nothing were taken", n)
 		}
 		s.idle()

@@ -36,8 +36,8 @@ var ways = []way{
 // eachWay runs a test body over all ways that a mode has.
 func eachWay(t *testing.T, m mode, f func(t *testing.T, w way)) {
 	for _, w := range ways {
-		if !w.upload || m.name != http2.name {
-			if m.virtual {
+		if !w.upload || m.Name != http2.Name {
+			if m.Virtual {
 				f(t, w) // bubbles have no subtests
 				continue
 			}

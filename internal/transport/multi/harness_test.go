@@ -2,16 +2,11 @@ package multi_test
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"twohop"
@@ -20,33 +15,29 @@ import (
 	"twohop/internal/hub"
 	"twohop/internal/transport/httpstream"
 	"twohop/internal/transport/multi"
+	"twohop/internal/transport/transporttest"
 )
 
-// mode is one way to serve the handlers and to reach them. A test is one body
-// that runs in several modes.
-type mode struct {
-	name    string
-	virtual bool // in a bubble: time is exact and costs nothing
-	serve   func(t testing.TB, h *httpstream.Handler) endpoint
-}
-
-// endpoint is where a mode serves.
-type endpoint struct {
-	base   string // URL without a path
-	client *http.Client
-	dial   func() (net.Conn, error) // a connection that speaks HTTP/1.1
-}
+type mode = transporttest.Mode
 
 var (
-	piped  = mode{name: "pipe", virtual: true, serve: servePipe}
-	tcp    = mode{name: "tcp", serve: serveTCP}
-	secure = mode{name: "tls", serve: serveTLS}
-	http2  = mode{name: "http2", serve: serveHTTP2}
+	piped  = transporttest.Piped
+	tcp    = transporttest.TCP
+	secure = transporttest.TLS
+	http2  = transporttest.HTTP2
+
+	loopModes = transporttest.Loops
 
 	all    = append([]mode{piped, tcp, secure, http2}, loopModes...)
 	plain  = append([]mode{piped, tcp, secure}, loopModes...) // those that speak HTTP/1.1
 	bubble = []mode{piped}                                    // those in which time is virtual
 )
+
+// run runs a test body in each of the modes.
+func run(t *testing.T, f func(t *testing.T, m mode), modes ...mode) {
+	t.Helper()
+	transporttest.Run(t, f, modes...)
+}
 
 const (
 	asJSON = "application/json"
@@ -55,20 +46,6 @@ const (
 )
 
 const patience = 30 * time.Second // of tests in real time
-
-// run runs a test body in each of the modes.
-func run(t *testing.T, f func(t *testing.T, m mode), modes ...mode) {
-	t.Helper()
-	for _, m := range modes {
-		t.Run(m.name, func(t *testing.T) {
-			if m.virtual {
-				synctest.Test(t, func(t *testing.T) { f(t, m) })
-				return
-			}
-			f(t, m)
-		})
-	}
-}
 
 // setup is what a test wants the server to be like.
 type setup struct {
@@ -80,7 +57,7 @@ type setup struct {
 
 // site is a running server and the way to talk to it.
 type site struct {
-	endpoint
+	transporttest.Endpoint
 	t    testing.TB
 	mode mode
 	hub  *hub.Hub
@@ -111,94 +88,12 @@ func serve(t testing.TB, m mode, o setup) *site {
 	s.many = multi.New(h, o.Options)
 	o.site.Rules, o.site.Many = o.Rules, s.many
 	front = httpstream.New(h, o.site)
-	s.endpoint = m.serve(t, front)
+	s.Endpoint = m.Serve(t, front)
 	return s
 }
 
-func servePipe(t testing.TB, h *httpstream.Handler) endpoint {
-	ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	srv := &http.Server{Handler: h}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = srv.Serve(ln) // ends with ErrServerClosed
-	}()
-	tr := &http.Transport{
-		MaxIdleConnsPerHost: 16,
-		DialContext:         func(context.Context, string, string) (net.Conn, error) { return ln.dial() },
-	}
-	t.Cleanup(func() {
-		tr.CloseIdleConnections()
-		_ = srv.Close()
-		<-done
-		pause(time.Second) // net/http lingers on connections that it closes
-	})
-	return endpoint{"http://twohop.test", &http.Client{Transport: tr}, ln.dial}
-}
-
-func serveTCP(t testing.TB, h *httpstream.Handler) endpoint {
-	srv := httptest.NewServer(h)
-	t.Cleanup(srv.CloseClientConnections)
-	t.Cleanup(srv.Close)
-	addr := srv.Listener.Addr().String()
-	return endpoint{srv.URL, srv.Client(), func() (net.Conn, error) { return net.Dial("tcp", addr) }}
-}
-
-func serveTLS(t testing.TB, h *httpstream.Handler) endpoint {
-	srv := httptest.NewTLSServer(h)
-	t.Cleanup(srv.CloseClientConnections)
-	t.Cleanup(srv.Close)
-	addr := srv.Listener.Addr().String()
-	config := srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-	config.ServerName = "example.com"
-	config.NextProtos = []string{"http/1.1"}
-	return endpoint{srv.URL, srv.Client(), func() (net.Conn, error) { return tls.Dial("tcp", addr, config) }}
-}
-
-func serveHTTP2(t testing.TB, h *httpstream.Handler) endpoint {
-	srv := httptest.NewUnstartedServer(h)
-	srv.EnableHTTP2 = true
-	srv.StartTLS()
-	t.Cleanup(srv.CloseClientConnections)
-	t.Cleanup(srv.Close)
-	return endpoint{base: srv.URL, client: srv.Client()}
-}
-
-// pipeListener is a listener in memory.
-type pipeListener struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *pipeListener) dial() (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case l.conns <- far:
-		return near, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
-
 // pause lets virtual time pass.
-func pause(d time.Duration) { time.Sleep(d) }
+func pause(d time.Duration) { <-time.After(d) }
 
 // eventually waits until something is so.
 func (s *site) eventually(what string, is func() bool) {
@@ -233,14 +128,14 @@ func (s *site) do(method, path, body string, headers ...string) reply {
 
 func (s *site) ask(method, path, body string, headers ...string) *http.Response {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, s.base+"/v1/"+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(context.Background(), method, s.Base+"/v1/"+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
-	resp, err := s.client.Do(req)
+	resp, err := s.Client.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}

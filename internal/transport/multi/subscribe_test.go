@@ -88,7 +88,7 @@ func TestPolls(t *testing.T) {
 		}
 		begin := time.Now()
 		r = s.do("GET", "subscribe?live=long-poll&channel=a&channel=b&resume="+token, "")
-		if took := time.Since(begin); r.status != 204 || r.header.Get("Stream-Resume") == "" || m.virtual && took != 400*time.Millisecond {
+		if took := time.Since(begin); r.status != 204 || r.header.Get("Stream-Resume") == "" || m.Virtual && took != 400*time.Millisecond {
 			t.Errorf("%d %v after %v", r.status, r.header, took)
 		}
 		go func() {
@@ -479,7 +479,7 @@ func TestPipelinedPolls(t *testing.T) {
 		s := serve(t, m, setup{})
 		s.create("a", asJSON)
 		at := s.publish("a", "1")
-		c, err := s.dial()
+		c, err := s.Dial()
 		if err != nil {
 			t.Fatal(err)
 		}

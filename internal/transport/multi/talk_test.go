@@ -80,12 +80,12 @@ const (
 // in turn, and returns the answer.
 func (s *site) shake(fields ...string) (*socket, *http.Response) {
 	s.t.Helper()
-	c, err := s.dial()
+	c, err := s.Dial()
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = c.Close() })
-	if !s.mode.virtual {
+	if !s.mode.Virtual {
 		_ = c.SetDeadline(time.Now().Add(patience))
 	}
 	head := []string{"Host", "twohop.test", "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13",

@@ -1,4 +1,4 @@
-package multi_test
+package transporttest
 
 import (
 	"net"
@@ -8,20 +8,22 @@ import (
 	"twohop/internal/transport/httpstream"
 )
 
-var loopModes = []mode{{name: "parked", serve: serveParked}}
+// Loops are the modes that only some systems have.
+var Loops = []Mode{{Name: "parked", Serve: serveParked}}
 
 // serveParked serves on loops, and what they hand over with net/http.
-func serveParked(t testing.TB, h *httpstream.Handler) endpoint {
+func serveParked(t testing.TB, h *httpstream.Handler) Endpoint {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
+	addr := ln.Addr()
 	p, err := h.Park(ln.(*net.TCPListener), 2, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := &http.Server{Handler: h}
+	srv.SetKeepAlivesEnabled(false) // what it was given it would keep, and the loops would not see the next requests
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -30,11 +32,11 @@ func serveParked(t testing.TB, h *httpstream.Handler) endpoint {
 	tr := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(func() {
 		tr.CloseIdleConnections()
-		_ = srv.Close()
+		_ = srv.Close() // its listener is the loops'
 		<-done
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return endpoint{"http://" + addr, &http.Client{Transport: tr}, func() (net.Conn, error) { return net.Dial("tcp", addr) }}
+	return Endpoint{"http://" + addr.String(), &http.Client{Transport: tr}, dialer(addr)}
 }

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package httpstream_test
-
-var loopModes []mode

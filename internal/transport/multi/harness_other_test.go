@@ -1,5 +1,0 @@
-//go:build !linux
-
-package multi_test
-
-var loopModes []mode
