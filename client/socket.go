@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -118,7 +119,14 @@ func (s *socket) read(ctx context.Context) (*frame, int, error) {
 // closedBy is the failure that the end of a WebSocket was.
 func closedBy(err error) error {
 	fail := disconnected(err)
-	switch websocket.CloseStatus(err) { //nolint:exhaustive // the others say nothing of use
+	said, ok := errors.AsType[websocket.CloseError](err)
+	if !ok {
+		return fail
+	}
+	fail.err.Message = fmt.Sprintf("the server closed the connection with %d %q", said.Code, said.Reason)
+	fail.err.Hint = "another connection goes on at the same offsets; PROTOCOL.md section 8 tells why each code is sent"
+	fail.err.Err = nil
+	switch said.Code { //nolint:exhaustive // the others say nothing of use
 	case websocket.StatusServiceRestart, websocket.StatusGoingAway, websocket.StatusNormalClosure:
 		fail.unknown = false // in good order
 	}
