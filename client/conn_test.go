@@ -315,7 +315,7 @@ func TestConnAwaitsAcknowledgements(t *testing.T) {
 		begun = time.Now()
 		c.SetTransport(LongPoll)
 		publishing.Wait()
-		if !IsCode(err, twohop.CodeUnavailable) || time.Since(begun) != lingerTime {
+		if !IsCode(err, twohop.CodeUnknownOutcome) || time.Since(begun) != lingerTime {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 	})
@@ -577,6 +577,9 @@ func TestConnEnds(t *testing.T) {
 		if _, err := c.Follow("b", ChannelOptions{}); !errors.Is(err, ErrConnClosed) {
 			t.Error(err)
 		}
+		if _, err := c.Publish(t.Context(), "a", []byte("2"), PublishOptions{ContentType: "application/json"}); !errors.Is(err, ErrConnClosed) {
+			t.Error(err)
+		}
 	})
 }
 
@@ -613,6 +616,24 @@ func TestEventsEndWithTheirContext(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestConnPublishWithoutAnAnswer: on a WebSocket too, waiting has an end.
+func TestConnPublishWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, cl := newMany(t)
+		f.late = time.Hour
+		f.add("a")
+		c := cl.Connect(t.Context(), ConnOptions{Transport: WebSocket})
+		defer c.Close()
+		follow(t, c, "a", ChannelOptions{})
+		time.Sleep(time.Second)
+		begun := time.Now()
+		_, err := c.Publish(t.Context(), "a", []byte("1"), PublishOptions{ContentType: "application/json"})
+		if d := time.Since(begun); !IsCode(err, twohop.CodeUnknownOutcome) || d > time.Minute {
+			t.Errorf("%v after %v", err, d)
+		}
+	})
 }
 
 // TestConnRefused: what trying again does not mend ends it.

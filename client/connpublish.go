@@ -11,18 +11,21 @@ import (
 )
 
 // Publish appends data as Client.Publish does, over the WebSocket where there is
-// one, and else by a request of its own. Publishes to one channel take effect in
+// one, and else by a request of its own; errors are the same. Publishes to one channel take effect in
 // the order of the calls, if each waits for the one before.
 func (c *Conn) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
 	if err := twohop.CheckName(channel, maxName); err != nil {
 		return Ack{}, err
+	}
+	if c.ctx.Err() != nil {
+		return Ack{}, ErrConnClosed
 	}
 	item, err := itemOf(channel, data, &o)
 	if err != nil {
 		return Ack{}, err
 	}
 	h := o.header()
-	return c.c.trying(ctx, o.IdempotencyKey != "", func() (Ack, error) {
+	return c.c.trying(ctx, channel, o.IdempotencyKey != "", func() (Ack, error) {
 		if p, ok := c.overWire(item); ok {
 			return p.wait(ctx)
 		}
@@ -50,9 +53,13 @@ func (c *Conn) overWire(item *publishItem) (p *publishing, ok bool) {
 
 // wait waits for the answer.
 func (p *publishing) wait(ctx context.Context) (Ack, error) {
+	limit := time.NewTimer(callTime)
+	defer limit.Stop()
 	select {
 	case <-p.done:
 		return p.ack, p.err
+	case <-limit.C:
+		return Ack{}, disconnected(errSilent)
 	case <-ctx.Done():
 		return Ack{}, disconnected(ctx.Err())
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -36,9 +37,10 @@ func asFailure(err error) *failure {
 }
 
 // disconnected is the failure of a connection: it may have broken before or
-// after the server did what it was asked.
+// after the server did what it was asked, if there ever was one.
 func disconnected(err error) *failure {
-	return &failure{retry: true, unknown: true, err: &twohop.Error{
+	dial, ok := errors.AsType[*net.OpError](err)
+	return &failure{retry: true, unknown: !ok || dial.Op != "dial", err: &twohop.Error{
 		Code:    twohop.CodeUnavailable,
 		Message: "no answer from the server",
 		Hint:    "is the server running, and is its address right?",

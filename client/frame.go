@@ -159,7 +159,7 @@ func (f *frame) ack(closed bool) Ack {
 // failure is what an error frame says.
 func (f *frame) failure() *failure {
 	e := &twohop.Error{Code: f.Code, Message: f.Message, Hint: f.Hint, Channel: f.Channel}
-	fail := &failure{err: e}
+	fail := &failure{err: e, told: true}
 	switch f.Code {
 	case twohop.CodeUnavailable, twohop.CodeTimeout:
 		fail.retry = true

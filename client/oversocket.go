@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -72,10 +73,15 @@ func (c *Conn) overSocket(ctx context.Context, cancel context.CancelCauseFunc) e
 		}
 	})
 	err = s.read()
+	if errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx)
+	}
 	c.locked(func() {
 		c.session = nil // no publish comes in any more
+		unanswered := *asFailure(err)
+		unanswered.retry, unanswered.unknown, unanswered.told = true, true, false
 		for id, p := range s.pending {
-			s.answer(id, p, Ack{}, disconnected(err))
+			s.answer(id, p, Ack{}, &unanswered)
 		}
 	})
 	cancel(nil)

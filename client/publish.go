@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+
+	"twohop"
 )
 
 // Ack is a server's word that records are in a channel.
@@ -38,20 +40,24 @@ type PublishOptions struct {
 
 // Publish appends data in one request. In a JSON channel an array is many
 // records and any other value is one; in any other channel the data is one
-// record. Without an IdempotencyKey it is sent once, and after a broken
-// connection it is not known whether it took effect; a Publisher has no such
+// record. Without an IdempotencyKey it is sent once, and where no answer comes,
+// within 30 s or the context, it is not known whether it took effect: the error
+// has the code unknown_outcome, and wraps the reason. A Publisher has no such
 // doubt.
 func (c *Client) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
 	h := o.header()
-	return c.trying(ctx, o.IdempotencyKey != "", func() (Ack, error) {
+	return c.trying(ctx, channel, o.IdempotencyKey != "", func() (Ack, error) {
 		a, err := c.call(ctx, http.MethodPost, channel, h, data)
 		return ackOf(a.header), err
 	})
 }
 
 // trying publishes once, or until there is an answer.
-func (c *Client) trying(ctx context.Context, again bool, once func() (Ack, error)) (Ack, error) {
-	b := c.backoff()
+func (c *Client) trying(ctx context.Context, channel string, again bool, once func() (Ack, error)) (Ack, error) {
+	if err := ctx.Err(); err != nil {
+		return Ack{}, err
+	}
+	b, unknown := c.backoff(), false
 	for {
 		ack, err := once()
 		if err == nil {
@@ -61,12 +67,22 @@ func (c *Client) trying(ctx context.Context, again bool, once func() (Ack, error
 		if !ok {
 			return Ack{}, err
 		}
-		if ctx.Err() != nil || !fail.retry || !again {
-			return Ack{}, final(ctx, fail)
-		}
-		if err := sleep(ctx, b.next(fail.retryAfter)); err != nil {
+		unknown = unknown || fail.unknown && !fail.told // an error of the server's changes nothing
+		if !fail.retry || !again || sleep(ctx, b.next(fail.retryAfter)) != nil {
+			err := final(ctx, fail)
+			if unknown && (fail.retry || ctx.Err() != nil) {
+				err = unsettled(channel, err)
+			}
 			return Ack{}, err
 		}
+	}
+}
+
+// unsettled is the error of a publish that had no answer.
+func unsettled(channel string, err error) error {
+	return &twohop.Error{
+		Code: twohop.CodeUnknownOutcome, Channel: channel, Message: "whether the publish took effect is not known", Err: err,
+		Hint: "read the channel to see; with an IdempotencyKey, or by a Publisher, a publish can be repeated without harm",
 	}
 }
 

@@ -216,6 +216,23 @@ func TestPublisherClaimsItsID(t *testing.T) {
 	})
 }
 
+// TestPublisherClaimsItsIDWhenTheServerIsThere: that it was not before is no
+// doubt about what the server did.
+func TestPublisherClaimsItsIDWhenTheServerIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		f.mu.producers["p"] = [2]uint64{4, 7}
+		f.listener.setDown(true)
+		time.AfterFunc(time.Minute, func() { f.listener.setDown(false) })
+		if err := publishAll(t, c, PublisherOptions{ProducerID: "p", AutoClaim: true}, []string{"1", "2"}); err != nil {
+			t.Error(err)
+		}
+		if state := f.mu.producers["p"]; state != [2]uint64{5, 1} {
+			t.Errorf("epoch and sequence number are %v", state)
+		}
+	})
+}
+
 func TestPublisherCreatesItsChannel(t *testing.T) {
 	for _, inFlight := range []int{1, 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -360,6 +377,50 @@ func TestPublisherBoundsMemory(t *testing.T) {
 			t.Errorf("%d records were taken, %v", n, err)
 		}
 		_ = p.Close(ctx) // gives up
+	})
+}
+
+// TestPublishWithoutAnAnswer: the error tells whether the publish may have taken
+// effect.
+func TestPublishWithoutAnAnswer(t *testing.T) {
+	f := func(what string, want twohop.Code, cause error, key string, answer func(http.ResponseWriter, *http.Request)) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			f, c := newFake(t, "text/plain")
+			if answer == nil {
+				f.listener.setDown(true)
+			} else {
+				f.before = func(w http.ResponseWriter, r *http.Request) bool { answer(w, r); return true }
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err := c.Publish(ctx, "a/b", []byte("x"), PublishOptions{IdempotencyKey: key})
+			if !IsCode(err, want) || cause != nil && !errors.Is(err, cause) {
+				t.Errorf("%s: %v", what, err)
+			}
+		})
+	}
+	status := func(n int, body string) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(n); _, _ = io.WriteString(w, body) }
+	}
+	broken := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	f("broken", twohop.CodeUnknownOutcome, nil, "", broken)
+	f("broken until the context ends", twohop.CodeUnknownOutcome, context.DeadlineExceeded, "k", broken)
+	f("silent", twohop.CodeUnknownOutcome, nil, "", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then it hears of the end
+		<-r.Context().Done()
+	})
+	f("a proxy's word", twohop.CodeUnknownOutcome, nil, "", status(http.StatusBadGateway, "bad gateway"))
+	f("the server's word", twohop.CodeStorageFull, nil, "", status(http.StatusInsufficientStorage, `{"code":"storage_full","message":"m","hint":"h"}`))
+	f("nobody there", twohop.CodeUnavailable, nil, "", nil)
+
+	synctest.Test(t, func(t *testing.T) {
+		_, c := newFake(t, "text/plain")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := c.Publish(ctx, "a/b", []byte("x"), PublishOptions{}); err != context.Canceled { //nolint:errorlint // and nothing about it
+			t.Errorf("never sent: %v", err)
+		}
 	})
 }
 
