@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"twohop/test/rig"
 )
 
 // What the browser itself says of connections that were refused or cut; no page
@@ -21,7 +23,7 @@ import (
 var networkFaults = []string{"console.error: Failed to load resource: ", "console.error: WebSocket connection to "}
 
 func TestPages(t *testing.T) {
-	binary := build(t)
+	binary := rig.Build(t)
 	b := startBrowser(t)
 	for _, c := range []struct {
 		name string
@@ -88,13 +90,13 @@ func (p *tab) waitTransport(name string) time.Duration {
 // eventSource kills the server under the browser's own reader.
 func eventSource(t *testing.T, s *server, b *browser) {
 	published := publish(t, s, "page/a")
-	p := openWindow(t, b, networkFaults...).open(s.url)
+	p := openWindow(t, b, networkFaults...).open(s.URL)
 	p.run("listen('page/a')")
 	p.count("page/a", 30)
 	for range 2 {
-		s.kill(t)
+		s.Kill()
 		p.wait("the page to notice", "source.readyState === EventSource.CONNECTING")
-		s.start(t)
+		s.Start()
 		p.count("page/a", 30)
 	}
 	p.wantAll(published.end(), "page/a")
@@ -105,7 +107,7 @@ func eventSource(t *testing.T, s *server, b *browser) {
 func webSocket(t *testing.T, s *server, b *browser) {
 	published := publish(t, s, many...)
 	s.create(t, "page/mine")
-	p := openWindow(t, b).open(s.url)
+	p := openWindow(t, b).open(s.URL)
 	p.run("watch(%s)", append([]string{"page/mine"}, many...))
 	p.wait("the client", "window.client")
 	p.run("write('page/mine')")
@@ -175,13 +177,13 @@ func buffered(t *testing.T, s *server, b *browser) {
 func tabs(t *testing.T, s *server, b *browser) {
 	published := publish(t, s, many...)
 	w := openWindow(t, b)
-	first, second := w.open(s.url), w.open(s.url)
+	first, second := w.open(s.URL), w.open(s.URL)
 	for _, p := range []*tab{first, second} {
 		p.run("watch(%s, { shared: true })", many)
 		p.count("page/a", 20)
 	}
 	one := func() bool { return slices.Equal(s.readers(t), []string{`{transport="websocket"} 1`}) }
-	waitFor(t, "two tabs to be one reader at the server", one)
+	rig.WaitFor(t, "two tabs to be one reader at the server", one)
 	reconnects := evaluate[int](second, "client.status.reconnects")
 	first.close()
 	second.count("page/a", 50)
@@ -194,7 +196,7 @@ func tabs(t *testing.T, s *server, b *browser) {
 		t.Errorf("the end of the first tab made %d reconnects", n-reconnects)
 	}
 	second.close()
-	waitFor(t, "the connection to end with its last tab", func() bool { return len(s.readers(t)) == 0 })
+	rig.WaitFor(t, "the connection to end with its last tab", func() bool { return len(s.readers(t)) == 0 })
 }
 
 // offline takes the network away and gives it back. The browser leaves open
@@ -213,16 +215,17 @@ func offline(t *testing.T, s *server, b *browser) {
 	p.count("page/mine", 20)
 	for _, heard := range []bool{true, false} {
 		if heard {
-			n.kill()
+			n.Kill()
 			p.wait("the page to notice", "client.status.state !== 'open'")
 			w.setOffline(true)
 			p.wait("the page to be offline", "client.status.state === 'offline'")
 		} else {
 			w.setOffline(true)
-			n.kill()
+			n.Kill()
 		}
 		missed := evaluate[int](p, "seen['page/a']")
-		n.start()
+		n.Start()
+		rig.WaitHealthy(t, n.url)
 		w.setOffline(false)
 		took := p.waitTransport("ws")
 		if took > 5*time.Second {

@@ -5,6 +5,8 @@ package browser_test
 import (
 	"testing"
 	"time"
+
+	"twohop/test/rig"
 )
 
 // believed is how long the client leaves a transport alone that did not get
@@ -55,7 +57,7 @@ func climb(t *testing.T, s *server, b *browser) {
 		t.Errorf("it was to leave WebSocket alone until %d, and tried it before: then until %d", until, again)
 	}
 	p.pass(30*time.Second, "page/a")
-	waitFor(t, "the client to try WebSocket again", func() bool { return p.blocked() > until })
+	rig.WaitFor(t, "the client to try WebSocket again", func() bool { return p.blocked() > until })
 	p.wantWent("sse")
 	if n := evaluate[int](p, "client.status.reconnects"); n != reconnects {
 		t.Errorf("to try WebSocket took %d reconnects", n-reconnects)

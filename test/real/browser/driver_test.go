@@ -13,6 +13,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"twohop/test/real/chrome"
+	"twohop/test/rig"
 )
 
 // browser is a Chromium behind driver.mjs.
@@ -34,19 +37,9 @@ type request struct {
 // startBrowser runs a headless Chromium; it ends with the test.
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	install(t)
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		t.Fatal("no Chromium in the PATH: install the package chromium")
-	}
+	rig.Install(t)
 	// Not bound to the test's context: it ends with its stdin, which closes the browser.
-	driver := exec.CommandContext(context.WithoutCancel(t.Context()), "node", "driver.mjs", path)
+	driver := exec.CommandContext(context.WithoutCancel(t.Context()), "node", "driver.mjs", chrome.Path(t))
 	driver.Stderr = os.Stderr
 	in, err := driver.StdinPipe()
 	if err != nil {
@@ -66,23 +59,6 @@ func startBrowser(t *testing.T) *browser {
 		}
 	})
 	return &browser{in: in, out: bufio.NewReader(out)}
-}
-
-// install fetches the driver's library, unless it is there in the version that
-// the lock file names.
-func install(t *testing.T) {
-	t.Helper()
-	wanted, err := os.Stat("package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	have, err := os.Stat("node_modules/.package-lock.json")
-	if err == nil && !have.ModTime().Before(wanted.ModTime()) {
-		return
-	}
-	if out, err := exec.CommandContext(t.Context(), "npm", "ci").CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
 }
 
 // ask sends a request and puts its answer into value.
@@ -207,5 +183,5 @@ func expression(format string, values []any) string {
 func (p *tab) wait(what, format string, values ...any) {
 	p.t.Helper()
 	e := "Boolean(" + expression(format, values) + ")"
-	waitFor(p.t, what, func() bool { return evaluate[bool](p, e) })
+	rig.WaitFor(p.t, what, func() bool { return evaluate[bool](p, e) })
 }

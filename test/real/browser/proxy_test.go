@@ -3,13 +3,14 @@
 package browser_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"twohop/test/rig"
 )
 
 // What a proxy does with what goes through it.
@@ -30,11 +31,11 @@ const (
 
 // proxy is an nginx that runs.
 type proxy struct {
+	*rig.Process
 	t         *testing.T
 	dir       string
 	addr, url string
 	upstream  string
-	process   *exec.Cmd
 }
 
 // startProxy runs an nginx in front of a server; it ends with the test.
@@ -43,15 +44,11 @@ func startProxy(t *testing.T, upstream *server, directives string) *proxy {
 	if _, err := exec.LookPath("nginx"); err != nil {
 		t.Fatal("no nginx in the PATH: install the package nginx")
 	}
-	p := &proxy{t: t, dir: t.TempDir(), addr: freeAddress(t), upstream: upstream.addr}
+	p := &proxy{t: t, dir: t.TempDir(), addr: rig.FreeAddress(t), upstream: upstream.Addr}
 	p.url = "http://" + p.addr
 	p.configure(directives)
-	p.start()
-	t.Cleanup(func() {
-		if p.process.ProcessState == nil {
-			p.kill()
-		}
-	})
+	p.Process = rig.Run(t, "nginx", "-p", p.dir, "-c", "config", "-e", "stderr")
+	rig.WaitHealthy(t, p.url)
 	return p
 }
 
@@ -78,32 +75,10 @@ http {
 	}
 }
 
-func (p *proxy) start() {
-	p.t.Helper()
-	// Not bound to the test's context: kill ends it, also at the end of the test.
-	p.process = exec.CommandContext(context.WithoutCancel(p.t.Context()), "nginx", "-p", p.dir, "-c", "config", "-e", "stderr")
-	p.process.Stderr = os.Stderr
-	p.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // nginx is two processes
-	if err := p.process.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	waitHealthy(p.t, p.url)
-}
-
 // become reads another configuration, as "nginx -s reload" does; a second later
 // what went through the old one is cut.
 func (p *proxy) become(directives string) {
 	p.t.Helper()
 	p.configure(directives)
-	if err := p.process.Process.Signal(syscall.SIGHUP); err != nil {
-		p.t.Error(err)
-	}
-}
-
-// kill ends the proxy at once, with all that goes through it.
-func (p *proxy) kill() {
-	if err := syscall.Kill(-p.process.Process.Pid, syscall.SIGKILL); err != nil {
-		p.t.Error(err)
-	}
-	_ = p.process.Wait() // "signal: killed", which is what was asked for
+	p.Signal(syscall.SIGHUP)
 }
