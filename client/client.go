@@ -85,6 +85,13 @@ func New(base string, o Options) (*Client, error) {
 			Err:     err,
 		}
 	}
+	if o.HTTPClient != nil && o.HTTPClient.Timeout != 0 {
+		return nil, &twohop.Error{
+			Code:    twohop.CodeInvalidRequest,
+			Message: fmt.Sprintf("HTTPClient has a Timeout of %v, which would cut every live read", o.HTTPClient.Timeout),
+			Hint:    "leave it at zero: what takes too long is ended anyway, see Silence",
+		}
+	}
 	if o.BackoffMax != 0 && o.BackoffMax < o.BackoffMin {
 		return nil, &twohop.Error{
 			Code:    twohop.CodeInvalidRequest,

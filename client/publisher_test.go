@@ -482,3 +482,14 @@ func TestChannelAddresses(t *testing.T) {
 		}
 	}
 }
+
+func TestNewRefusesOptions(t *testing.T) {
+	for _, bad := range []Options{
+		{HTTPClient: &http.Client{Timeout: time.Minute}},
+		{BackoffMin: 2 * time.Second, BackoffMax: time.Second},
+	} {
+		if _, err := New("http://h:1", bad); !IsCode(err, twohop.CodeInvalidRequest) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
