@@ -178,7 +178,6 @@ func TestWrite(t *testing.T) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	}
-	f(AppendPing(nil, []byte("a")), ws.OpPing, "a")
 	f(AppendPong(nil, []byte("b")), ws.OpPong, "b")
 	f(AppendClose(nil, CodeNone, "not sent"), ws.OpClose, "")
 	f(AppendClose(nil, CodeRestart, "bye"), ws.OpClose, "\x03\xf4bye")

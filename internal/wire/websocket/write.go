@@ -47,9 +47,6 @@ func AppendTextFrom(dst []byte, fill func(dst []byte) []byte) []byte {
 	return dst
 }
 
-// AppendPing appends a ping frame.
-func AppendPing(dst, payload []byte) []byte { return appendControl(dst, ws.OpPing, payload) }
-
 // AppendPong appends the answer to a ping with the same payload.
 func AppendPong(dst, payload []byte) []byte { return appendControl(dst, ws.OpPong, payload) }
 
