@@ -93,7 +93,7 @@ func verdict(l *budget.Load, p *budget.Plan) string {
 	switch {
 	case best.Transport == budget.Poll && best.Cached:
 		s := fmt.Sprintf("Polling is enough: every %s, with a cache or CDN in front, it needs %s.", brief(cached.Interval), needs(cached))
-		if other := cheapestOf(p, func(r *budget.Row) bool { return r.Meets && !r.Cached }); other != nil {
+		if other := p.Cheapest(func(r *budget.Row) bool { return r.Meets && !r.Cached }); other != nil {
 			s += fmt.Sprintf("\nWithout a cache the cheapest is %s: %s.", rowName(other), needs(other))
 		}
 		return s
@@ -109,7 +109,7 @@ func verdict(l *budget.Load, p *budget.Plan) string {
 	s := fmt.Sprintf("Polling is not enough: updates may be %s late at most, and polls every %s bring them up to %s late.\nThe cheapest is %s: %s.",
 		brief(l.Budget), brief(plain.Interval), brief(plain.Late), rowName(best), needs(best))
 	if p.Advice.Transport == budget.WebSocket && best.Transport != budget.WebSocket {
-		ws := cheapestOf(p, func(r *budget.Row) bool { return r.Transport == budget.WebSocket })
+		ws := p.Cheapest(func(r *budget.Row) bool { return r.Transport == budget.WebSocket })
 		why := "several channels"
 		if l.Publish {
 			why = "publishing"
@@ -117,17 +117,6 @@ func verdict(l *budget.Load, p *budget.Plan) string {
 		s += fmt.Sprintf("\nFor %s on the same connection: %s, %s.", why, rowName(ws), needs(ws))
 	}
 	return s
-}
-
-// cheapestOf is the first of those rows that need the fewest nodes, which no
-// other beats clearly.
-func cheapestOf(p *budget.Plan, of func(*budget.Row) bool) (best *budget.Row) {
-	for i := range p.Rows {
-		if r := &p.Rows[i]; of(r) && (best == nil || r.Nodes < best.Nodes || r.Nodes == best.Nodes && r.Cores < best.Cores*0.9-0.01) {
-			best = r
-		}
-	}
-	return best
 }
 
 func needs(r *budget.Row) string {

@@ -13,8 +13,8 @@
 //     records, and a cancelled context ends it early with what was measured.
 //
 // The reading side is cheap, because it shares the machine with the server it
-// measures. Protocol state is in reader and response, which are fed bytes and
-// do no I/O. A driver feeds them: on Linux one goroutine with epoll and
+// measures. Protocol state is in reader, response and frames, which are fed
+// bytes and do no I/O. A driver feeds them: on Linux one goroutine with epoll and
 // non-blocking sockets (loop), elsewhere and for https a goroutine for each
 // connection (sockets). Nobody decodes JSON; findMark looks for the marks.
 package bench

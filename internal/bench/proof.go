@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -126,13 +127,8 @@ func Prove(ctx context.Context, o Options) (*Proof, error) {
 		}
 	}
 	p.Units = medians(units)
-	names := make([]string, 0, len(loads))
-	for name := range loads {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	same := func(v *float64) float64 { return *v }
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(loads)) {
 		l := loads[name]
 		l.load.Rate = medianOf(rates[name], same)
 		rows := p.Units.Plan(l.load, p.Machine.Cores).Rows

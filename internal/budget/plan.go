@@ -55,6 +55,8 @@ type Row struct {
 type Plan struct {
 	Rows   []Row
 	Advice Advice
+
+	live Transport // that is advised if polling is not
 }
 
 // Writes is how often what comes at a rate is sent, collected within a budget: a
@@ -66,7 +68,7 @@ func Writes(rate float64, budget time.Duration) float64 {
 
 // Plan works out what a load costs on nodes with so many cores.
 func (u *Units) Plan(l Load, cores int) Plan {
-	p := Plan{Advice: Advise(l.Budget, l.Channels, l.Publish)}
+	p := Plan{Advice: Advise(l.Budget, l.Channels, l.Publish), live: Advise(0, l.Channels, l.Publish).Transport}
 	p.Rows = append(p.Rows, u.poll(l, true), u.poll(l, false))
 	for _, t := range []Transport{LongPoll, SSE, WebSocket} {
 		p.Rows = append(p.Rows, u.live(l, t, 0))
@@ -79,39 +81,43 @@ func (u *Units) Plan(l Load, cores int) Plan {
 		r.Nodes = max(1, int(math.Ceil(max(r.Cores/(NodeCPU*float64(cores)), r.Connections/NodeConnections))))
 		r.Meets = r.Late <= l.Budget
 	}
-	p.cheapest().Cheapest = true
+	p.Cheapest(func(r *Row) bool { return r.Meets }).Cheapest = true
 	return p
 }
 
 // Differences of CPU below these are none: predictions are not that exact.
 const (
 	sameCores = 0.01
-	sameShare = 0.1
+	sameShare = 0.2
 )
 
-// cheapest is the row that needs the fewest nodes, then the least CPU, among
-// those that meet the budget. Of several the one that is advised is the cheapest.
-func (p *Plan) cheapest() *Row {
+// Cheapest is the row that needs the fewest nodes, then the least CPU, among
+// those that are asked for, nil if there are none. Of several that cost the same
+// it is the one that is advised, or would be if polling were not.
+func (p *Plan) Cheapest(of func(*Row) bool) *Row {
 	var best *Row
+	least := map[Transport]*Row{}
 	for i := range p.Rows {
 		r := &p.Rows[i]
-		if r.Meets && (best == nil || r.Nodes < best.Nodes || r.Nodes == best.Nodes && r.Cores < best.Cores) {
+		if !of(r) {
+			continue
+		}
+		if best == nil || r.less(best) {
 			best = r
 		}
-	}
-	var advised *Row
-	for i := range p.Rows {
-		r := &p.Rows[i]
-		if r.Meets && r.Transport == p.Advice.Transport && r.Nodes == best.Nodes && r.Cores <= best.Cores*(1+sameShare)+sameCores &&
-			(advised == nil || r.Cores <= advised.Cores) {
-			advised = r
+		if o := least[r.Transport]; o == nil || r.less(o) {
+			least[r.Transport] = r
 		}
 	}
-	if advised != nil {
-		return advised
+	for _, t := range []Transport{p.Advice.Transport, p.live} {
+		if r := least[t]; r != nil && r.Nodes == best.Nodes && r.Cores <= best.Cores*(1+sameShare)+sameCores {
+			return r
+		}
 	}
 	return best
 }
+
+func (r *Row) less(o *Row) bool { return r.Nodes < o.Nodes || r.Nodes == o.Nodes && r.Cores < o.Cores }
 
 // poll is the cost of polls of each channel on its own, for which answers can be
 // cached.

@@ -61,6 +61,19 @@ func TestPlans(t *testing.T) {
 		if cheapest != 1 {
 			t.Fatalf("%d rows are the cheapest", cheapest)
 		}
+		meets := func(r *budget.Row) bool { return r.Meets }
+		got := p.Cheapest(meets)
+		for _, r := range p.Rows {
+			if r.Meets && (r.Nodes < got.Nodes || r.Nodes == got.Nodes && got.Cores > r.Cores*1.2+0.011) {
+				t.Fatalf("%+v is cheaper than %+v", r, got)
+			}
+			if r.Meets && r.Transport == p.Advice.Transport && got.Transport != r.Transport && r.Nodes <= got.Nodes && r.Cores <= got.Cores {
+				t.Fatalf("%+v is advised and no dearer than %+v", r, got)
+			}
+		}
+		if p.Cheapest(func(*budget.Row) bool { return false }) != nil {
+			t.Fatal("nothing has a cheapest")
+		}
 	})
 }
 
