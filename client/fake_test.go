@@ -1,12 +1,10 @@
 package client
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -41,18 +39,9 @@ func newFake(t *testing.T, contentType string, records ...string) (*fake, *Clien
 	f := &fake{pageRecords: 2, cut: func(int) int { return -1 }}
 	f.mu.exists, f.mu.contentType, f.mu.records = contentType != "", contentType, records
 	f.mu.changed, f.mu.producers = make(chan struct{}), map[string][2]uint64{}
-	f.listener = &pipeListener{conns: make(chan net.Conn), done: make(chan struct{}), cut: func(n int) int { return f.cut(n) }}
-	s := &http.Server{Handler: f, ReadHeaderTimeout: time.Hour}
-	go func() { _ = s.Serve(f.listener) }() // ends at Close
-	transport := &http.Transport{DialContext: f.listener.dial}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		_ = s.Close()
-	})
-	c, err := New("http://fake", Options{HTTPClient: &http.Client{Transport: transport}, BackoffMin: time.Millisecond, BackoffMax: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var c *Client
+	f.listener, c = serve(t, f)
+	f.listener.cut = func(n int) int { return f.cut(n) }
 	return f, c
 }
 
@@ -267,100 +256,4 @@ func cutRecords(body, contentType string, h http.Header) []string {
 		out = out[:len(out)-1]
 	}
 	return out
-}
-
-// pipeListener hands out connections that live in memory, as a synctest bubble
-// needs them.
-type pipeListener struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-	cut   func(conn int) int
-
-	mu    sync.Mutex
-	dials int
-	down  bool
-	open  []net.Conn
-}
-
-// breakAll breaks all connections that were made.
-func (l *pipeListener) breakAll() {
-	l.mu.Lock()
-	open := l.open
-	l.open = nil
-	l.mu.Unlock()
-	for _, c := range open {
-		_ = c.Close()
-	}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "fake", Net: "pipe"} }
-
-// setDown makes dials fail, or not.
-func (l *pipeListener) setDown(down bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.down = down
-}
-
-func (l *pipeListener) dialed() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.dials
-}
-
-func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	l.mu.Lock()
-	n, down := l.dials, l.down
-	l.dials++
-	l.mu.Unlock()
-	if down {
-		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: net.ErrClosed}
-	}
-	near, far := net.Pipe()
-	if left := l.cut(n); left >= 0 {
-		far = &cutConn{Conn: far, left: left}
-	}
-	l.mu.Lock()
-	l.open = append(l.open, near)
-	l.mu.Unlock()
-	select {
-	case l.conns <- far:
-		return near, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// cutConn is a connection that breaks after so many bytes were written.
-type cutConn struct {
-	net.Conn
-	left int
-}
-
-func (c *cutConn) Write(p []byte) (int, error) {
-	n := min(len(p), c.left)
-	c.left -= n
-	written, err := c.Conn.Write(p[:n])
-	if err == nil && n < len(p) {
-		_ = c.Close()
-		err = io.ErrClosedPipe
-	}
-	return written, err
 }

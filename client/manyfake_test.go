@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -46,19 +45,8 @@ func newMany(t *testing.T) (*many, *Client) {
 	t.Helper()
 	f := &many{page: 3, longPoll: 20 * time.Second}
 	f.mu.channels, f.mu.changed = map[string]*manyChannel{}, make(chan struct{})
-	f.listener = &pipeListener{conns: make(chan net.Conn), done: make(chan struct{}), cut: func(int) int { return -1 }}
-	s := &http.Server{Handler: f, ReadHeaderTimeout: time.Hour}
-	go func() { _ = s.Serve(f.listener) }() // ends at Close
-	transport := &http.Transport{DialContext: f.listener.dial}
-	t.Cleanup(func() {
-		f.listener.breakAll()
-		transport.CloseIdleConnections()
-		_ = s.Close()
-	})
-	c, err := New("http://fake", Options{HTTPClient: &http.Client{Transport: transport}, BackoffMin: time.Millisecond, BackoffMax: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var c *Client
+	f.listener, c = serve(t, f)
 	return f, c
 }
 
