@@ -33,7 +33,7 @@ export const batchOf = (f: Frame): Batch => ({
   text: f.text,
   bytes: f.base64 === undefined ? f.bytes : decode(f.base64),
   offset: f.offset!,
-  upToDate: !!(f.upToDate || f.waiting),
+  upToDate: !!f.upToDate,
   closed: !!f.closed,
   reset: f.reason && { reason: f.reason, start: f.start, tail: f.tail, missed: f.missed },
 })

@@ -36,7 +36,7 @@ const gone: Rule = (cursor) => ({ cursor, place: undefined })
 
 const subscribed: Rule = (c, _, f) => {
   const place = { at: f.offset }
-  const upToDate = f.upToDate || f.waiting // there is nothing in a channel that does not exist yet
+  const { upToDate } = f
   const news = upToDate && !c.upToDate
   // A channel that did not exist was followed from the beginning of any log; now it has one of its own.
   if (c.phase === "new" || /^[0_]+$/.test(c.offset!) || (news && f.offset === c.offset)) {

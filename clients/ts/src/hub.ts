@@ -55,7 +55,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
   let state = { ...initial(env.forced, blocked), reachable: globalThis.navigator?.onLine !== false }
 
   const serving = (): Running | undefined => lanes.get(state.lane)
-  const outbox = publisher(env, () => (serving()?.isMade ? serving()!.lane : undefined))
+  const outbox = publisher(env, () => serving()?.isMade && serving()!.lane)
 
   const status = (): Status => ({
     ...counts,
@@ -165,8 +165,8 @@ export function connection(env: Env, transports: Transports, changed: () => void
         useful = true
         counts.batches++
         counts.records += batch.records.length
-        for (const sink of [...sinks]) sink.batch(batch)
-        for (const meet of [...joiners]) meet()
+        for (const sink of sinks) sink.batch(batch)
+        for (const meet of joiners) meet()
       }
       if (t.again) {
         again.add(channel)
@@ -207,19 +207,18 @@ export function connection(env: Env, transports: Transports, changed: () => void
 
   function forget(sub: Subscription): void {
     if (subs.get(sub.channel) === sub) subs.delete(sub.channel)
+    again.add(sub.channel) // for who follows it in the same turn: elsewhere, or with another budget
     schedule()
-    for (const meet of [...sub.joiners]) meet()
+    for (const meet of sub.joiners) meet()
   }
 
   function end(sub: Subscription, error?: Error): void {
-    const sinks = [...sub.sinks]
-    sub.sinks.clear()
     forget(sub)
-    for (const s of sinks) s.end(error)
+    for (const s of sub.sinks) s.end(error)
   }
 
   function endAll(error?: Error): void {
-    for (const sub of [...subs.values()]) end(sub, error)
+    for (const sub of subs.values()) end(sub, error)
   }
 
   function enter(sink: Sink): void {
@@ -257,12 +256,9 @@ export function connection(env: Env, transports: Transports, changed: () => void
     void join(env, sub, sink, meet, control.signal)
   }
 
-  const on = (target: EventTarget | undefined, type: string, f: () => void): void =>
-    target?.addEventListener?.(type, f, { signal: alive.signal })
-  for (const type of ["online", "offline"] as const) {
-    on(globalThis as unknown as EventTarget, type, () => dispatch({ type, note: { reachable: type === "online" } }))
-  }
-  on(globalThis.document, "visibilitychange", () => document.hidden || dispatch({ type: "wake" }))
+  const on = (type: string, f: () => void): void => globalThis.addEventListener?.(type, f, { signal: alive.signal })
+  for (const type of ["online", "offline"] as const) on(type, () => dispatch({ type, note: { reachable: type === "online" } }))
+  on("visibilitychange", () => document.hidden || dispatch({ type: "wake" }))
 
   return {
     get status() {

@@ -71,7 +71,7 @@ async function post(env: Env, i: Item): Promise<Published> {
 const plain = (i: Item): boolean => !!i.records && !i.ifMatch && !i.close
 
 /** lane gives the lane that serves, if there is one. */
-export function publisher(env: Env, lane: () => Lane | undefined): Outbox {
+export function publisher(env: Env, lane: () => Lane | false | undefined): Outbox {
   const { clock } = env
   /** What is not answered, in order, by channel. The first of each is under way. */
   const queues = new Map<string, Waiting[]>()
@@ -83,7 +83,7 @@ export function publisher(env: Env, lane: () => Lane | undefined): Outbox {
   function send({ item, bytes }: Waiting): Promise<Published> {
     const l = lane()
     // What is too large for a message goes by itself.
-    if (!l?.send || bytes * 3 > l.maxMessage!) return post(env, item)
+    if (!l || !l.send || bytes * 3 > l.maxMessage!) return post(env, item)
     return new Promise((resolve, reject) => {
       const id = "p" + ++ids
       sent.set(id, (r) => (r instanceof Error ? reject(r) : resolve(r)))

@@ -16,7 +16,7 @@ export type Fault = Partial<TwohopError> | undefined
 export interface WorkerSide {
   /** token: true if the page can be asked for one. */
   hello(url: string, token: string | true | undefined, transport: ConnectOptions["transport"], lock: string): void
-  enter(id: number, channel: string, at: Start, wanted: number): void
+  enter(list: [id: number, channel: string, at: Start, wanted: number][]): void
   leave(id: number): void
   publish(id: number, item: Item): void
   force(transport: Transport | undefined): void
@@ -47,13 +47,14 @@ export const share: Share = (o, changed) => {
   const { token, url } = o
   const locks = globalThis.navigator?.locks
   if (!globalThis.SharedWorker || !locks || o.fetch || o.WebSocket) return
-  return new Promise((resolve) => {
+  return new Promise<Hub | void>((resolve) => {
     const key = typeof token === "function" || token
     const script = o.shared === true ? import.meta.url : (o.shared as string)
     // Throws for a script of another origin.
     const worker = new SharedWorker(script, { type: "module", name: `twohop ${url} ${key}` })
-    worker.onerror = () => resolve(undefined)
+    worker.onerror = () => resolve()
     const sinks = new Map<number, Sink>()
+    const entering: Parameters<WorkerSide["enter"]>[0] = []
     const ids = new Map<Sink, number>()
     const publishes = new Map<number, (answer?: Published, error?: Fault) => void>()
     let last = 0
@@ -89,12 +90,15 @@ export const share: Share = (o, changed) => {
       enter(sink) {
         ids.set(sink, ++last)
         sinks.set(last, sink)
-        call("enter", last, sink.channel, sink.at, sink.wanted)
+        // Those of a turn go together, lest the worker connects for the first of many.
+        if (entering.push([last, sink.channel, sink.at, sink.wanted]) < 2) {
+          queueMicrotask(() => call("enter", entering.splice(0)))
+        }
       },
       leave(sink) {
         const id = ids.get(sink)!
         sinks.delete(id)
-        call("leave", id)
+        queueMicrotask(() => call("leave", id))
       },
       publish: (item) =>
         new Promise((resolve, reject) => {
@@ -105,9 +109,10 @@ export const share: Share = (o, changed) => {
       close() {
         release()
         for (const settle of publishes.values()) settle(undefined, closedError())
+        for (const sink of sinks.values()) sink.end()
         status = { ...status, state: "closed" }
         changed()
       },
     }
-  }).catch(() => undefined) as Promise<Hub | undefined>
+  }).catch(() => {}) as Promise<Hub | undefined>
 }

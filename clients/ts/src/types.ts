@@ -127,7 +127,6 @@ export interface Frame extends Partial<Reset> {
   base64?: string
   bytes?: Uint8Array
   budget?: number
-  waiting?: boolean
   transport?: Transport
   interval?: number
   delay?: number

@@ -43,20 +43,22 @@ export function serveTabs(transports: Transports): void {
           port!.close()
         })
       },
-      enter(id, channel, at, wanted) {
-        const sink = {
-          channel,
-          at,
-          wanted,
-          batch(b: { offset: string }) {
-            sink.at = { offset: b.offset }
-            page("sink", id, "batch", b)
-          },
-          inForce: (ms: number) => page("sink", id, "inForce", ms),
-          end: (e?: Error) => page("end", id, fault(e)),
+      enter(list) {
+        for (const [id, channel, at, wanted] of list) {
+          const sink = {
+            channel,
+            at,
+            wanted,
+            batch(b: { offset: string }) {
+              sink.at = { offset: b.offset }
+              page("sink", id, "batch", b)
+            },
+            inForce: (ms: number) => page("sink", id, "inForce", ms),
+            end: (e?: Error) => page("end", id, fault(e)),
+          }
+          sinks.set(id, sink)
+          hub!.enter(sink)
         }
-        sinks.set(id, sink)
-        hub!.enter(sink)
       },
       leave(id) {
         const sink = sinks.get(id)

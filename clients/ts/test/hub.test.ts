@@ -202,6 +202,64 @@ test("the network comes and goes", async () => {
   await clock.pass(0)
 })
 
+test("a page that is looked at again does not wait for the next try", async () => {
+  const target = new EventTarget()
+  const page = { hidden: true }
+  Object.assign(globalThis, { addEventListener: target.addEventListener.bind(target), document: page })
+  const { server, client } = world({ transport: "sse" })
+  values(client, "a")
+  await settle()
+  server.next().fail()
+  await settle()
+  target.dispatchEvent(new Event("visibilitychange"))
+  assert.equal(client.status.state, "waiting", "it was hidden")
+  page.hidden = false
+  target.dispatchEvent(new Event("visibilitychange"))
+  assert.equal(client.status.state, "connecting")
+  client.close()
+  await settle()
+  target.dispatchEvent(new Event("visibilitychange"))
+  assert.equal(client.status.state, "closed")
+})
+
+test("what is left and followed anew in one turn is followed as the second one says", async () => {
+  for (const transport of ["ws", "sse", "long-poll"] as const) {
+    const { clock, server, client } = world({ transport })
+    const f = client.follow("a", { offset: offset(1), onBatch: () => {} })
+    await settle()
+    if (transport === "ws") {
+      FakeSocket.last.welcome()
+      await settle()
+      FakeSocket.last.say({ ...subscribed("a", 1), budget: 0 })
+    } else if (transport === "sse") server.next().stream().write(event({ ...subscribed("a", 1), budget: 0 }))
+    else server.next().answer(200, "[]")
+    await settle()
+    if (transport === "long-poll") server.next() // waits
+
+    f.close()
+    const got: unknown[] = []
+    const g = client.follow("a", { offset: "-1", budget: 500, onBatch: (b) => got.push(...b.records) })
+    await clock.pass(20)
+    const frames = [{ ...subscribed("a", 0, false), budget: 500 }, data("a", 0, 2)]
+    if (transport === "ws") {
+      assert.deepEqual(FakeSocket.last.sent.slice(-2), [
+        { type: "unsubscribe", channels: ["a"] }, { type: "subscribe", id: 2, channels: [{ channel: "a", offset: "-1", budget: 500 }] },
+      ])
+      FakeSocket.last.say({ type: "unsubscribed", channel: "a", offset: offset(1) })
+      for (const frame of frames) FakeSocket.last.say(frame)
+    } else {
+      const r = server.next()
+      assert.deepEqual([r.url.searchParams.get("offset"), r.url.searchParams.get("budget")], ["-1", "500ms"], transport)
+      if (transport === "sse") r.stream().write(event(...frames))
+      else r.answer(200, JSON.stringify(frames))
+    }
+    await settle()
+    assert.deepEqual([got, g.budget], [[1, 2], 500], transport)
+    client.close()
+    await clock.pass(0)
+  }
+})
+
 test("changes of the list of an event stream come together", async () => {
   const { clock, server, client } = world({ transport: "sse" })
   values(client, "a", { offset: offset(1) })

@@ -8,7 +8,7 @@ import { share } from "../src/shared.js"
 import { transports } from "../src/transports.js"
 import { serveTabs } from "../src/worker.js"
 import type { Batch, ConnectOptions } from "../src/types.js"
-import { data, FakeSocket, offset, settle, subscribed } from "./world.js"
+import { data, FakeServer, FakeSocket, offset, settle, subscribed } from "./world.js"
 
 /** Locks as a browser has them: who asks waits until the one before is done. */
 class Locks {
@@ -128,6 +128,28 @@ test("tabs share one connection", async () => {
   one.close()
   await arrive()
   assert.ok(socket.closed)
+})
+
+test("channels that are followed in one turn reach the worker together, and end with the client", async () => {
+  browser("works")
+  const server = new FakeServer()
+  const { fetch } = globalThis
+  globalThis.fetch = server.fetch
+  const c = tab({ transport: "auto" })
+  const followers = ["a", "b", "c", "d", "e"].map((channel) => c.follow(channel, { onBatch: () => {} }))
+  const left = c.follow("f")
+  left.close()
+  await arrive()
+  globalThis.fetch = fetch
+  assert.deepEqual(server.requests, [], "an event stream would have been best for the first channel alone")
+  FakeSocket.last.welcome()
+  await arrive()
+  const subscribes = FakeSocket.last.sent.filter((f) => f.type === "subscribe").map((f) => (f.channels as { channel: string }[]).map((s) => s.channel).join())
+  assert.deepEqual(subscribes, ["a,b,c,d,e"])
+  c.close()
+  for (const f of followers) await f.done
+  await arrive()
+  assert.ok(FakeSocket.last.closed)
 })
 
 test("tabs of different tokens don't share, and a page is asked for a fresh one", async () => {
