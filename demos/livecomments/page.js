@@ -263,18 +263,13 @@ let budget = 250
 // follow begins, or goes on at the same offsets with another budget.
 function follow(ms) {
   budget = ms
-  const next = []
   for (const [name, took, from] of [['comments', tookComments, { tailRecords: 40 }], ['state', tookState, { tailRecords: 60 }], ['reactions', tookReactions, null]]) {
     link.inForce(undefined)
     if (!from && !reactionsFrom) continue // the state's first report will tell
     follows[name]?.close()
-    follows[name] = null
     const options = places[name] ? { offset: places[name] } : (from ?? { offset: reactionsFrom })
-    next.push(() => read(name, { ...options, budget: ms }, took))
+    read(name, { ...options, budget: ms }, took)
   }
-  // In a turn of its own: what is left and followed again in one is the same to
-  // the client, budget and all.
-  setTimeout(() => next.forEach((begin) => begin()))
 }
 
 let reactionsFrom
