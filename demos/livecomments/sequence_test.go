@@ -61,7 +61,7 @@ func TestSequenceAllocatesNothing(t *testing.T) {
 	var s sequence
 	var records [102][]byte
 	for i := range records {
-		records[i] = record("a", uint64(i)+1)
+		records[i] = record("show-1", uint64(i)+1)
 	}
 	s.take(records[0])
 	if n := testing.AllocsPerRun(100, func() { s.take(records[s.records]) }); n != 0 || s.missing+s.twice != 0 {
