@@ -3,7 +3,7 @@
 // asked and finds out by itself.
 export function cuttable() {
   const sockets = new Set()
-  let requests = [] // the newest ones; to abort one that has ended does nothing
+  const requests = new Set() // under way, and streams that may have ended: to abort one that has does nothing
 
   return {
     WebSocket: class extends WebSocket {
@@ -16,16 +16,20 @@ export function cuttable() {
 
     fetch(input, init = {}) {
       const request = new AbortController()
-      requests = [...requests.slice(-31), request]
+      if (requests.size >= 64) requests.delete(requests.values().next().value)
+      requests.add(request)
       const signal = init.signal ? AbortSignal.any([init.signal, request.signal]) : request.signal
-      return fetch(input, { ...init, signal })
+      const answer = fetch(input, { ...init, signal })
+      const ended = () => requests.delete(request)
+      answer.then(({ headers }) => headers.get('content-type')?.startsWith('text/event-stream') || ended(), ended)
+      return answer
     },
 
     // cut ends all connections, and returns how many were under way at most.
     cut() {
       for (const socket of sockets) socket.close(4900, 'cut')
       for (const request of requests) request.abort(new TypeError('the connection was cut'))
-      requests = []
+      requests.clear()
     },
   }
 }

@@ -8,6 +8,8 @@ const load = (path) => import('data:text/javascript,' + encodeURIComponent(readF
 const { Sequence } = await load('../shared/sequence.js')
 const { Rate, Sample } = await load('../shared/meter.js')
 const format = await load('../shared/format.js')
+globalThis.WebSocket ??= class {}
+const { cuttable } = await load('../shared/cut.js')
 const { Sender } = await load('../livecomments/sender.js')
 
 test('a sequence counts what was skipped and what came twice', () => {
@@ -100,4 +102,24 @@ test('what is refused gives its number back, and the next takes it', async () =>
   const ends = await Promise.all([send(sender, 'one'), send(sender, 'two'), send(sender, 'three')])
   assert.deepEqual(ends, [['done', 1], ['refused', undefined], ['done', 2]])
   assert.deepEqual(to.tried.map(([n, text]) => [n, text]), [[1, 'one'], [2, 'two'], [2, 'three']])
+})
+
+test('a cut ends a stream however many requests came after it', async () => {
+  const answers = { '/stream': 'text/event-stream', '/publish': 'application/json' }
+  const signals = {}
+  const before = globalThis.fetch
+  globalThis.fetch = async (url, { signal }) => {
+    ;(signals[url] ??= []).push(signal)
+    return { headers: new Headers({ 'content-type': answers[url] }) }
+  }
+  try {
+    const net = cuttable()
+    await net.fetch('/stream')
+    for (let i = 0; i < 200; i++) await net.fetch('/publish')
+    net.cut()
+    assert.equal(signals['/stream'][0].aborted, true)
+    assert.equal(signals['/publish'].filter((signal) => signal.aborted).length, 0)
+  } finally {
+    globalThis.fetch = before
+  }
 })
