@@ -281,7 +281,7 @@ function followReactions(offset) {
 // --- the demo's own address: who watches, what is set
 
 async function ask(what, body) {
-  const answer = await fetch(`/demos/live-comments/${what}`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) })
+  const answer = await fetch(`/demos/live-comments/${what}`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), signal: AbortSignal.timeout(10_000) })
   const said = await answer.json().catch(() => ({}))
   if (!answer.ok) throw new Error([said.message ?? `the server answered ${answer.status}`, said.hint].filter(Boolean).join('; '))
   return said
