@@ -172,16 +172,20 @@ func buffered(t *testing.T, s *server, b *browser) {
 	p.wantWent("long-poll")
 }
 
-// tabs share a connection, and go on without the one that opened it. A request
-// that the client gave up is still read by the browser, for five seconds.
+// tabs share a connection, and go on without the one that opened it. The second
+// one reads by requests until it stands where the first does; the browser reads
+// of one that was given up for five seconds more.
 func tabs(t *testing.T, s *server, b *browser) {
 	published := publish(t, s, many...)
 	w := openWindow(t, b)
 	first, second := w.open(s.URL), w.open(s.URL)
-	for _, p := range []*tab{first, second} {
-		p.run("watch(%s, { shared: true })", many)
-		p.count("page/a", 20)
+	first.run("watch(%s, { shared: true })", many)
+	first.count("page/a", 20)
+	if reads := s.metrics(t, `twohop_http_requests_total{route="read",status="200"}`); len(reads) > 0 {
+		t.Errorf("a page of many channels made other requests than a WebSocket: %v", reads)
 	}
+	second.run("watch(%s, { shared: true })", many)
+	second.count("page/a", 20)
 	one := func() bool { return slices.Equal(s.readers(t), []string{`{transport="websocket"} 1`}) }
 	rig.WaitFor(t, "two tabs to be one reader at the server", one)
 	reconnects := evaluate[int](second, "client.status.reconnects")

@@ -26,14 +26,24 @@ func startServer(t *testing.T, binary string) *server {
 // its metrics have it.
 func (s *server) readers(t *testing.T) (readers []string) {
 	t.Helper()
-	metrics := rig.MustSend(t, http.StatusOK, http.MethodGet, s.URL+"/metrics", nil, "")
-	for line := range strings.Lines(metrics.Body) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "twohop_readers{") && !strings.HasSuffix(line, " 0") {
+	for _, line := range s.metrics(t, "twohop_readers{") {
+		if !strings.HasSuffix(line, " 0") {
 			readers = append(readers, strings.TrimPrefix(line, "twohop_readers"))
 		}
 	}
 	return readers
+}
+
+// metrics are the server's metrics that begin like this.
+func (s *server) metrics(t *testing.T, prefix string) (lines []string) {
+	t.Helper()
+	metrics := rig.MustSend(t, http.StatusOK, http.MethodGet, s.URL+"/metrics", nil, "")
+	for line := range strings.Lines(metrics.Body) {
+		if strings.HasPrefix(line, prefix) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
 }
 
 // publisher publishes numbered records, each of them once, to all channels in
