@@ -162,7 +162,7 @@ func (u *Units) live(l Load, t Transport, budget time.Duration) Row {
 	if budget > 0 {
 		w.turns = float64(l.Of) * Writes(l.Rate, budget) // a timer for each channel and budget
 	}
-	head := u.Framing[LongPoll]
+	head, beats := u.Framing[LongPoll], heartbeats(writes)
 	switch t {
 	case LongPoll:
 		r.Requests = viewers * max(writes, 1/longPollWait)
@@ -172,11 +172,11 @@ func (u *Units) live(l Load, t Transport, budget time.Duration) Row {
 	case SSE:
 		r.Requests = viewers / sseAge
 		w.connects = map[Transport]float64{t: r.Requests}
-		w.writes = map[Transport]float64{t: viewers * writes}
-		r.Egress = viewers*heartbeatBytes/heartbeat + r.Requests*head
+		w.writes = map[Transport]float64{t: viewers * (writes + beats)}
+		r.Egress = viewers*beats*heartbeatBytes + r.Requests*head
 	case WebSocket:
-		w.writes = map[Transport]float64{t: viewers * writes}
-		r.Egress = viewers * wsPingBytes / heartbeat
+		w.writes = map[Transport]float64{t: viewers * (writes + beats*wsPing)}
+		r.Egress = viewers * beats * wsPingBytes
 	case Poll: // has no connection that waits
 	}
 	r.Writes = viewers * writes
@@ -185,6 +185,19 @@ func (u *Units) live(l Load, t Transport, budget time.Duration) Row {
 	r.Memory = viewers*(u.Memory[t]+float64(l.Channels-1)*u.Cursor) + float64(l.Of)*u.Channel[t]
 	r.Cores = u.cores(&w)
 	return r
+}
+
+// wsPing is a ping with its answer, in writes; measured with a heartbeat of a
+// second.
+const wsPing = 1.5
+
+// heartbeats is how often a reader hears a heartbeat who is written to so often.
+// They come after silence only; how long it lasts is left to chance.
+func heartbeats(writes float64) float64 {
+	if writes == 0 {
+		return 1 / heartbeat
+	}
+	return writes / math.Expm1(writes*heartbeat)
 }
 
 // Sizes that follow from PROTOCOL.md, section 7 to 9, for names of 16 bytes.

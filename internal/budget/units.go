@@ -12,8 +12,8 @@ type Units struct {
 	Poll      Event                 `json:"poll"`             // the request and its answer
 	Write     map[Transport]Pace    `json:"cpu_us_per_write"` // to one reader, without its bytes
 	Connect   map[Transport]float64 `json:"cpu_us_per_connect"`
-	KiB       float64               `json:"cpu_us_per_kib"` // sent to a reader
-	Idle      map[Transport]float64 `json:"idle_cpu_us_per_reader_second"`
+	KiB       float64               `json:"cpu_us_per_kib"`                // sent to a reader
+	Idle      map[Transport]float64 `json:"idle_cpu_us_per_reader_second"` // without heartbeats
 	Memory    map[Transport]float64 `json:"memory_bytes_per_reader"`
 	Channel   map[Transport]float64 `json:"memory_bytes_per_channel"` // that is read
 	Cursor    float64               `json:"memory_bytes_per_cursor"`  // of each further channel on a connection
