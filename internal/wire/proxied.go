@@ -25,13 +25,10 @@ func (r *Request) Proxied() bool {
 	return false
 }
 
-// Heartbeat is the pace of heartbeats on the connection of a request. What a
-// heartbeat is for is whoever stands between, and would cut a silent connection.
-// Where nobody shows, the usual 50 s to 60 s of those who don't show are kept,
-// and the kernel's own probes do the rest: with a pace of 15 s it is 45 s.
-func (r *Request) Heartbeat(pace time.Duration) time.Duration {
-	if r.Proxied() {
-		return pace
-	}
-	return 3 * pace
-}
+// Paces of heartbeats. What a heartbeat is for is whoever stands between, and
+// would cut a silent connection. Where nobody shows, the usual 50 s to 60 s of
+// those who don't show are kept, and the kernel's own probes do the rest.
+const (
+	Heartbeat       = 15 * time.Second
+	DirectHeartbeat = 45 * time.Second
+)

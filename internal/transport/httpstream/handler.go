@@ -8,6 +8,7 @@
 package httpstream
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -20,13 +21,14 @@ import (
 
 	"twohop"
 	"twohop/internal/hub"
+	"twohop/internal/wire"
 )
 
 // Options of the handler. Zero values are the defaults.
 type Options struct {
 	Rules         twohop.Rules
 	LongPoll      time.Duration // how long a long poll waits; 20 s
-	Heartbeat     time.Duration // between comments of an idle SSE response; 15 s
+	Heartbeat     time.Duration // between comments of an idle SSE response; 15 s, on plain connections that show no proxy 45 s
 	MaxAge        time.Duration // after which an SSE response ends, give or take a fifth; 5 min
 	Retry         time.Duration // that SSE readers wait before they reconnect; 1 s
 	NameBytes     int           // of a channel's name; 255
@@ -42,14 +44,25 @@ type Options struct {
 	// Answered is told of each request that was answered on a loop; those that
 	// came through ServeHTTP are its caller's to count. It must return at once.
 	Answered func(publish bool, status int, took time.Duration)
+
+	direct time.Duration // Heartbeat of plain connections that show no proxy
+}
+
+// heartbeat is the pace on a loop's connection.
+func (o *Options) heartbeat(r *wire.Request) time.Duration {
+	if r.Proxied() {
+		return o.Heartbeat
+	}
+	return o.direct
 }
 
 func (o *Options) setDefaults() {
+	o.direct = cmp.Or(o.Heartbeat, wire.DirectHeartbeat)
 	for _, d := range []struct {
 		v *time.Duration
 		d time.Duration
 	}{
-		{&o.LongPoll, 20 * time.Second}, {&o.Heartbeat, 15 * time.Second}, {&o.MaxAge, 5 * time.Minute},
+		{&o.Heartbeat, wire.Heartbeat}, {&o.LongPoll, 20 * time.Second}, {&o.MaxAge, 5 * time.Minute},
 		{&o.Retry, time.Second}, {&o.BodyTime, time.Minute}, {&o.HeaderTime, 10 * time.Second},
 	} {
 		if *d.v == 0 {

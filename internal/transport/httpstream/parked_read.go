@@ -61,7 +61,7 @@ func (p *parkedLoop) channelName() (string, bool) {
 // fields reads the header fields of a GET that matter here.
 func (p *parkedLoop) fields(a *ask) bool {
 	host, origin := "", ""
-	a.beat = p.req.Heartbeat(p.h.opts.Heartbeat)
+	a.beat = p.h.opts.heartbeat(&p.req)
 	for i := range p.req.Fields[:p.req.N] {
 		f := &p.req.Fields[i]
 		switch len(f.Name) {

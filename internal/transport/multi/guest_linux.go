@@ -100,7 +100,7 @@ func (h *Handler) takeSocket(c *park.Conn, r *wire.Request, rest []byte, fields 
 		return false
 	}
 	h.opts.Answered(false, http.StatusSwitchingProtocols, 0)
-	s := n.newSocket(parked{c}, a, fields, r.Heartbeat(h.opts.Heartbeat))
+	s := n.newSocket(parked{c}, a, fields, h.opts.heartbeat(r))
 	c.State = s
 	if len(rest) > 0 {
 		s.came(rest)

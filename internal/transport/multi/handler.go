@@ -1,6 +1,7 @@
 package multi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 
 	"twohop"
 	"twohop/internal/hub"
+	"twohop/internal/wire"
 )
 
 // Options of the handler. Zero values are the defaults.
@@ -22,7 +24,7 @@ type Options struct {
 	MessageTime  time.Duration // for a message to arrive; 60 s
 	PageBytes    int           // of records in a long poll's or poll's answer; 256 KiB
 	NameBytes    int           // of a channel's name; 255
-	Heartbeat    time.Duration // after which silence is broken; 15 s
+	Heartbeat    time.Duration // after which silence is broken; 15 s, on plain connections that show no proxy 45 s
 	LongPoll     time.Duration // how long a long poll waits; 20 s
 	MaxAge       time.Duration // after which an SSE response ends, give or take a fifth; 5 min
 	Retry        time.Duration // that SSE readers wait before they reconnect; 1 s
@@ -35,14 +37,25 @@ type Options struct {
 	// Answered is told of each request that was answered on a loop. It must
 	// return at once.
 	Answered func(publish bool, status int, took time.Duration)
+
+	direct time.Duration // Heartbeat of plain connections that show no proxy
+}
+
+// heartbeat is the pace on a loop's connection.
+func (o *Options) heartbeat(r *wire.Request) time.Duration {
+	if r.Proxied() {
+		return o.Heartbeat
+	}
+	return o.direct
 }
 
 func (o *Options) setDefaults() {
+	o.direct = cmp.Or(o.Heartbeat, wire.DirectHeartbeat)
 	for _, d := range []struct {
 		v *time.Duration
 		d time.Duration
 	}{
-		{&o.MessageTime, time.Minute}, {&o.Heartbeat, 15 * time.Second}, {&o.LongPoll, 20 * time.Second},
+		{&o.MessageTime, time.Minute}, {&o.Heartbeat, wire.Heartbeat}, {&o.LongPoll, 20 * time.Second},
 		{&o.MaxAge, 5 * time.Minute}, {&o.Retry, time.Second},
 	} {
 		if *d.v == 0 {
