@@ -23,11 +23,11 @@ type Info struct {
 
 // CreateOptions say how a channel is created.
 type CreateOptions struct {
-	ContentType string // "" is application/octet-stream
-	TTL         time.Duration
-	ExpiresAt   time.Time
-	Closed      bool
-	Data        []byte // the first records
+	ContentType string        // "" is application/octet-stream; application/json makes a JSON channel
+	TTL         time.Duration // from the last read or publish on, in whole seconds, rounded up; 0 is for ever
+	ExpiresAt   time.Time     // zero is never; not together with TTL
+	Closed      bool          // it has all that it will have: Data
+	Data        []byte        // the first records, as for Client.Publish
 }
 
 // Create creates a channel, or finds it there with the same settings. Another
@@ -61,7 +61,8 @@ func (c *Client) create(ctx context.Context, channel string, o CreateOptions) (I
 	return info, nil
 }
 
-// Head asks what a channel is. It does not count as a read.
+// Head asks what a channel is. One that is not there is an error with code
+// not_found. It does not count as a read.
 func (c *Client) Head(ctx context.Context, channel string) (Info, error) {
 	a, err := c.call(ctx, http.MethodHead, channel, nil, nil)
 	if err != nil {
@@ -70,7 +71,8 @@ func (c *Client) Head(ctx context.Context, channel string) (Info, error) {
 	return infoOf(a.header), nil
 }
 
-// Delete deletes a channel with all its records.
+// Delete deletes a channel with all its records. One that is not there is an
+// error with code not_found.
 func (c *Client) Delete(ctx context.Context, channel string) error {
 	_, err := c.call(ctx, http.MethodDelete, channel, nil, nil)
 	return finalOf(ctx, err)

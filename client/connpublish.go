@@ -18,7 +18,9 @@ func (c *Conn) Publish(ctx context.Context, channel string, data []byte, o Publi
 		return Ack{}, err
 	}
 	if c.ctx.Err() != nil {
-		return Ack{}, ErrConnClosed
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return Ack{}, c.end()
 	}
 	item, err := itemOf(channel, data, &o)
 	if err != nil {

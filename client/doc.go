@@ -30,11 +30,18 @@
 // after some minutes while the lower one serves, and goes up when it can. Any
 // other transport is kept whatever happens; [Conn.SetTransport] changes it.
 //
+// # Errors
+//
+// What a server or this client refuses is a *twohop.Error: Code for programs
+// ([IsCode] asks for one), Message for what is wrong, Hint for what to do about
+// it. A context's end is the context's error. Connections that break are no
+// errors, but for a publish without an answer: see [Client.Publish].
+//
 // # Concurrency
 //
 // A Client is safe for concurrent use and holds no goroutine. A Follow runs in
 // the goroutine of whoever ranges over it, beside one that looks at times whether
 // a better transport gets through. A Conn and a Publisher run goroutines of their
 // own, and Close waits for all of them. Callbacks are called without a lock held,
-// one of the Conn's goroutines waiting for them.
+// one of the Conn's goroutines waiting for them, so they must not call Close.
 package client

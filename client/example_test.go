@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"time"
 
+	"twohop"
 	"twohop/client"
 	"twohop/server"
 )
@@ -108,6 +110,52 @@ func ExampleClient_Connect() {
 	// Output:
 	// seats/a: {"seat":"A1"}
 	// seats/b: {"seat":"B7"}
+}
+
+// One publish, with a key: it is sent until it is answered, and takes effect
+// once.
+func ExampleClient_Publish() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	c, stop := example(ctx)
+	defer stop()
+
+	o := client.PublishOptions{ContentType: "application/json", IdempotencyKey: "order-4711"}
+	for range 2 { // the second time as after a crash
+		ack, err := c.Publish(ctx, "seats/a", []byte(`{"seat":"A1","taken":true}`), o)
+		switch {
+		case client.IsCode(err, twohop.CodeUnknownOutcome): // no answer in all the time: later again, with the same key
+			fmt.Println(err)
+		case err != nil: // refused, and not there
+			fmt.Println(err)
+		default:
+			fmt.Println("level:", ack.Level, "duplicate:", ack.Duplicate)
+		}
+	}
+
+	// Only if nothing came in between.
+	o = client.PublishOptions{ContentType: "application/json", IfMatch: "0000000000000000_0000000000000000"}
+	_, err := c.Publish(ctx, "seats/a", []byte(`{"seat":"A1","taken":true}`), o)
+	fmt.Println("somebody else was quicker:", client.IsCode(err, twohop.CodeTailMoved))
+	// Output:
+	// level: memory duplicate: false
+	// level: memory duplicate: true
+	// somebody else was quicker: true
+}
+
+// A token for each request, and for a WebSocket before the last one runs out.
+func ExampleOptions() {
+	token := func() string { return "..." } // from where you keep it; it may have been renewed meanwhile
+	c, err := client.New("https://updates.example", client.Options{
+		Header: func() http.Header { return http.Header{"Authorization": {"Bearer " + token()}} },
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(c.URL("seats/a"))
+	// Output:
+	// https://updates.example/v1/stream/seats/a <nil>
 }
 
 // A publisher sends in batches, and repeats each until it is acknowledged: every

@@ -8,7 +8,8 @@ import (
 	"twohop"
 )
 
-// Ack is a server's word that records are in a channel.
+// Ack is a server's word that records are in a channel. Its Offset can be given
+// to At, to read what comes after them, and to PublishOptions.IfMatch.
 type Ack struct {
 	Records   int    // how many this answers for; 0 from Client.Publish
 	Offset    string // after the last of them
