@@ -70,11 +70,11 @@ func TestFollowGivesRecordsAway(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					f, c := newFake(t, contentType)
 					f.pageRecords = 1
-					var want string
+					var want strings.Builder
 					for i := range 6 {
 						record := strings.Repeat(fmt.Sprint(i+1), 1+i%2*100_000)
 						f.add(record)
-						want += record
+						want.WriteString(record)
 					}
 					f.end()
 					var kept [][]byte
@@ -84,8 +84,8 @@ func TestFollowGivesRecordsAway(t *testing.T) {
 						}
 						kept = append(kept, event.Records...)
 					}
-					if got := string(bytes.Join(kept, nil)); got != want {
-						t.Errorf("%d bytes are not the %d that were published", len(got), len(want))
+					if got := string(bytes.Join(kept, nil)); got != want.String() {
+						t.Errorf("%d bytes are not the %d that were published", len(got), want.Len())
 					}
 				})
 			})
