@@ -32,8 +32,9 @@ type Options struct {
 	BackoffMin, BackoffMax time.Duration
 
 	// Silence is how long a live response may bring nothing at all, not even a
-	// heartbeat, before it is taken for dead and made anew. 45 s, three
-	// heartbeats of the server.
+	// heartbeat, before it is taken for dead and made anew; a long poll has twice
+	// as long. 45 s, three heartbeats of the server. Where a server says that it
+	// breaks its silence less often, three of those count if that is longer.
 	Silence time.Duration
 
 	// MaxEventBytes bounds an answer or event, and so a follower's memory. 64 MiB.

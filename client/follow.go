@@ -56,6 +56,7 @@ func (c *Client) Follow(ctx context.Context, channel string, o FollowOptions) it
 			return
 		}
 		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // also if the caller's loop panics
 		f := &follower{
 			c: c, ctx: ctx, channel: channel, target: target, opts: o, yield: yield,
 			from: o.From, contentType: o.ContentType, backoff: c.backoff(),

@@ -545,6 +545,31 @@ func TestFollowEndsAtOnce(t *testing.T) {
 	})
 }
 
+// A loop that panics leaves nothing behind: the bubble sees it.
+func TestFollowEndsWithAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain", "1")
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("live") != "sse" {
+				return false
+			}
+			w.WriteHeader(http.StatusNotImplemented) // so that it looks again at times
+			return true
+		}
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is gone")
+			}
+		}()
+		time.AfterFunc(time.Minute, func() { f.add("2") })
+		for event, err := range c.Follow(context.Background(), "a", FollowOptions{}) {
+			if err != nil || event.Offset == offsetOf(2) {
+				panic("in the loop")
+			}
+		}
+	})
+}
+
 func TestFollowStopsWhenTheCallerDoes(t *testing.T) {
 	for _, transport := range allTransports {
 		synctest.Test(t, func(t *testing.T) {
