@@ -36,11 +36,10 @@ const gone: Rule = (cursor) => ({ cursor, place: undefined })
 
 const subscribed: Rule = (c, _, f) => {
   const place = { at: f.offset }
-  const { upToDate } = f
-  const news = upToDate && !c.upToDate
+  const news = f.upToDate && !c.upToDate
   // A channel that did not exist was followed from the beginning of any log; now it has one of its own.
   if (c.phase === "new" || /^[0_]+$/.test(c.offset!) || (news && f.offset === c.offset)) {
-    return { cursor: { phase: "live", offset: f.offset, upToDate }, place, deliver: news ? "marks" : undefined }
+    return { cursor: { phase: "live", offset: f.offset, upToDate: f.upToDate }, place, deliver: news ? "marks" : undefined }
   }
   return { cursor: c, place }
 }

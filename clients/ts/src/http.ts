@@ -31,7 +31,7 @@ async function refusal(answer: Response): Promise<TwohopError> {
     body.hint,
     {
       status,
-      retry: /^(408|425|429|5(?!01))/.test(String(status)) || body.code === "body_cut",
+      retry: /^(408|425|429|5(?!01))/.test(status as unknown as string) || body.code === "body_cut",
       after: Math.min(+headers.get("Retry-After")! * 1000, mostPatience) || undefined, // a date is not looked at
       channel: body.channel,
       offset: headers.get("Stream-Next-Offset") ?? undefined,

@@ -43,7 +43,7 @@ export function loop(line: Line, once: (signal: AbortSignal) => Promise<void>): 
         const error = asError(e)
         const { status } = error
         const again = error.retry !== false || (status === 401 && typeof env.token === "function")
-        line.broke(again ? "lost" : /40[456]|426|501/.test(String(status)) ? "refused" : "denied", error)
+        line.broke(again ? "lost" : /40[456]|426|501/.test(status as unknown as string) ? "refused" : "denied", error)
       }
     }
   }

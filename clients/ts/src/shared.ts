@@ -88,6 +88,7 @@ export const share: Share = (o, changed) => {
         return status
       },
       enter(sink) {
+        if (status.state === "closed") return sink.end()
         ids.set(sink, ++last)
         sinks.set(last, sink)
         // Those of a turn go together, lest the worker connects for the first of many.
@@ -102,14 +103,16 @@ export const share: Share = (o, changed) => {
       },
       publish: (item) =>
         new Promise((resolve, reject) => {
+          if (status.state === "closed") return reject(closedError())
           publishes.set(++last, (answer, error) => (error ? reject(mend(error)!) : resolve(answer!)))
           call("publish", last, item)
         }),
       force: (transport) => call("force", transport),
       close() {
         release()
-        for (const settle of publishes.values()) settle(undefined, closedError())
+        worker.port.close()
         for (const sink of sinks.values()) sink.end()
+        for (const settle of publishes.values()) settle(undefined, closedError())
         status = { ...status, state: "closed" }
         changed()
       },

@@ -12,7 +12,7 @@ import type { Hub, Sink } from "./types.js"
 export function serveTabs(transports: Transports): void {
   if (!("SharedWorkerGlobalScope" in globalThis)) return
   const pages = new Set<Call<PageSide>>()
-  let waiting: ((token?: string) => void)[] = []
+  const waiting: ((token?: string) => void)[] = []
   let hub: Hub | undefined
 
   /** The first page to answer gives the token. */
@@ -72,8 +72,7 @@ export function serveTabs(transports: Transports): void {
         ),
       force: (transport) => hub!.force(transport),
       token(token) {
-        for (const give of waiting) give(token)
-        waiting = []
+        for (const give of waiting.splice(0)) give(token)
       },
     })
   }

@@ -148,6 +148,10 @@ test("channels that are followed in one turn reach the worker together, and end 
   assert.deepEqual(subscribes, ["a,b,c,d,e"])
   c.close()
   for (const f of followers) await f.done
+  await c.follow("a").done // it ends at once
+  await assert.rejects(c.publish("a", 1), { code: "closed" })
+  await arrive()
+  assert.equal(c.status.state, "closed")
   await arrive()
   assert.ok(FakeSocket.last.closed)
 })
