@@ -271,14 +271,14 @@ func (f *many) socket(w http.ResponseWriter, r *http.Request) {
 			if err != nil {
 				return
 			}
-			var now []string
-			f.locked(func() { now = f.take(at, b) })
-			answer := func() { f.locked(func() { answers = append(answers, now...) }) }
-			if f.late > 0 && len(now) == 1 && strings.Contains(now[0], `"published"`) {
-				time.AfterFunc(f.late, answer)
-				continue
-			}
-			answer()
+			f.locked(func() { // in one: data may follow an answer, not come before it
+				now := f.take(at, b)
+				if f.late > 0 && len(now) == 1 && strings.Contains(now[0], `"published"`) {
+					time.AfterFunc(f.late, func() { f.locked(func() { answers = append(answers, now...) }) })
+					return
+				}
+				answers = append(answers, now...)
+			})
 		}
 	}()
 	for {
