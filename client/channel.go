@@ -125,7 +125,7 @@ func (c *Client) call(ctx context.Context, method, channel string, h http.Header
 	if h != nil {
 		req.Header = h.Clone()
 	}
-	resp, err := c.do(req)
+	resp, err := c.do(c.calls, req)
 	if err != nil {
 		return answer{}, disconnected(err)
 	}

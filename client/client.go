@@ -16,7 +16,8 @@ import (
 // Options of a Client. The zero value is the default.
 type Options struct {
 	// HTTPClient sends the requests. It must have no Timeout, which would cut
-	// every live read. Nil is a client of its own.
+	// every live read. Nil is a client of its own. If its Transport is an
+	// *http.Transport, what is not a read goes through a clone of that.
 	HTTPClient *http.Client
 
 	// Header is called for each request; what it returns is added to the
@@ -69,9 +70,10 @@ func (o *Options) setDefaults() {
 
 // Client talks to one server.
 type Client struct {
-	base string // without a slash at the end
-	opts Options
-	path path
+	base  string // without a slash at the end
+	opts  Options
+	calls *http.Client // for what is not a read
+	path  path
 }
 
 // New makes a client for the server at base, for example
@@ -101,7 +103,25 @@ func New(base string, o Options) (*Client, error) {
 		}
 	}
 	o.setDefaults()
-	return &Client{base: strings.TrimRight(base, "/"), opts: o}, nil
+	return &Client{base: strings.TrimRight(base, "/"), opts: o, calls: apart(o.HTTPClient)}, nil
+}
+
+// apart makes an HTTP client with connections of its own. Reads are given up at
+// any moment, and net/http returns a connection to its pool a moment before a
+// response without a body is taken: a read given up just then breaks off
+// whatever was sent on its connection since.
+func apart(h *http.Client) *http.Client {
+	transport := h.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	t, ok := transport.(*http.Transport)
+	if !ok {
+		return h
+	}
+	own := *h
+	own.Transport = t.Clone()
+	return &own
 }
 
 // maxName is the longest channel name that the client sends at all; servers are
@@ -125,9 +145,9 @@ func (c *Client) URL(channel string) (string, error) {
 
 // do sends one request and returns its answer whatever the status; the error is
 // the connection's. The caller closes the body.
-func (c *Client) do(r *http.Request) (*http.Response, error) {
+func (c *Client) do(by *http.Client, r *http.Request) (*http.Response, error) {
 	maps.Copy(r.Header, c.header())
-	return c.opts.HTTPClient.Do(r)
+	return by.Do(r)
 }
 
 // sleep waits for d or until the context is done.

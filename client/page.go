@@ -163,7 +163,7 @@ func (w *watchdog) do(c *Client, r *http.Request, headers time.Duration) (*http.
 			w.timer.Reset(w.proof)
 		}}))
 	}
-	resp, err := c.do(r)
+	resp, err := c.do(c.opts.HTTPClient, r)
 	if err != nil {
 		w.timer.Stop()
 		return nil, w.failure(err)

@@ -424,6 +424,25 @@ func TestPublishWithoutAnAnswer(t *testing.T) {
 	})
 }
 
+// A read that is given up can take down its connection with all that was sent
+// on it since, so nothing else is.
+func TestReadsHaveConnectionsOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain", "a")
+		for range 2 {
+			for range c.Follow(t.Context(), "a/b", FollowOptions{Transport: Poll}) {
+				break
+			}
+			if _, err := c.Publish(t.Context(), "a/b", []byte("x"), PublishOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := f.listener.dialed(); n != 2 {
+			t.Errorf("two reads and two publishes, one after the other, took %d connections", n)
+		}
+	})
+}
+
 func TestPublishOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFake(t, "text/plain")

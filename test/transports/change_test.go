@@ -1,6 +1,7 @@
 package transports
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -15,6 +16,7 @@ const (
 	changes  = 1000
 	channels = 5
 	pause    = 2 * time.Millisecond // between publishes: hundreds a second
+	tooLong  = 2 * time.Minute      // for all of it
 )
 
 // TestThousandChanges changes a connection's transport a thousand times, at
@@ -34,9 +36,15 @@ func changeUnderLoad(t *testing.T, n *node) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's choices
 
-	c := n.Connect(t.Context(), client.ConnOptions{Transport: client.SSE, PollInterval: pollEvery})
+	ctx, cancel := context.WithTimeout(t.Context(), tooLong)
+	defer cancel() // also by who fails: nobody waits for it
+	c := n.Connect(ctx, client.ConnOptions{Transport: client.SSE, PollInterval: pollEvery})
 	defer c.Close()
 	stop := make(chan struct{})
+	fail := func(format string, args ...any) {
+		t.Errorf(format, args...)
+		cancel()
+	}
 	var work sync.WaitGroup
 	var published, got [channels]int
 	for i := range channels {
@@ -50,25 +58,27 @@ func changeUnderLoad(t *testing.T, n *node) {
 			for tick := time.NewTicker(pause); ; published[i]++ {
 				select {
 				case <-stop:
-					n.end(name)
+					if err := n.CloseChannel(ctx, name); err != nil {
+						fail("closing %s: %v", name, err)
+					}
 					return
 				case <-tick.C:
 				}
-				if _, err := n.Publish(t.Context(), name, strconv.AppendInt(nil, int64(published[i]), 10), client.PublishOptions{ContentType: jsonType}); err != nil {
-					t.Error(err)
+				if _, err := n.Publish(ctx, name, strconv.AppendInt(nil, int64(published[i]), 10), client.PublishOptions{ContentType: jsonType}); err != nil {
+					fail("publishing %d to %s: %v", published[i], name, err)
 					return
 				}
 			}
 		})
 		work.Go(func() {
-			for e, err := range f.Events(t.Context()) {
+			for e, err := range f.Events(ctx) {
 				if err != nil || e.Reset != nil {
-					t.Errorf("%s: %v, %v", name, err, e.Reset)
+					fail("%s after %d records: %v, %v; the connection: %+v", name, got[i], err, e.Reset, c.Status())
 					return
 				}
 				for _, r := range e.Records {
 					if string(r) != strconv.Itoa(got[i]) {
-						t.Errorf("%s: got %s, want %d", name, r, got[i])
+						fail("%s: got %s, want %d", name, r, got[i])
 						return
 					}
 					got[i]++
