@@ -41,8 +41,6 @@ func (c *Conn) Open() bool { return c.fd >= 0 }
 
 var errBlocked = errors.New("park: the connection is blocked")
 
-func eventsPointer(e *[512]unix.EpollEvent) uintptr { return uintptr(unsafe.Pointer(e)) }
-
 // Read returns bytes that arrived, valid until the next Read on the loop; nil
 // when there are none now; and false when the peer is gone.
 func (c *Conn) Read() ([]byte, bool) {
@@ -84,7 +82,7 @@ func (c *Conn) interest() {
 	if c.armed {
 		events |= unix.EPOLLOUT
 	}
-	_ = c.loop.ctl(unix.EPOLL_CTL_MOD, int(c.fd), events)
+	_ = c.loop.epoll.ctl(unix.EPOLL_CTL_MOD, int(c.fd), events)
 }
 
 // Unsent is how many bytes the socket has not taken yet.
@@ -171,7 +169,7 @@ func (c *Conn) Detach(read []byte) (net.Conn, error) {
 	if fd < 0 {
 		return nil, net.ErrClosed
 	}
-	_ = c.loop.ctl(unix.EPOLL_CTL_DEL, fd, 0)
+	_ = c.loop.epoll.ctl(unix.EPOLL_CTL_DEL, fd, 0)
 	f := os.NewFile(uintptr(fd), "")
 	defer func() { _ = f.Close() }() // FileConn has its own copy
 	nc, err := net.FileConn(f)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,9 +18,10 @@ const Supported = true
 
 // Loop serves connections on one goroutine.
 type Loop struct {
-	epoll, wakeup int
-	listener      *Listener
-	handler       Handler
+	epoll    *epoll
+	wakeup   int
+	listener *Listener
+	handler  Handler
 
 	// owned by the loop's goroutine
 	conns   []*Conn // by file descriptor
@@ -33,7 +33,6 @@ type Loop struct {
 	ring    *ring   // or nil
 	drained []*Conn // that were blocked by what was queued, and are no more
 	vector  [maxVector]unix.Iovec
-	events  [512]unix.EpollEvent
 	scratch [64 << 10]byte
 	swept   int    // where the sweep for connections that are due stands
 	now     uint32 // ticks since the loop began, from 1
@@ -41,6 +40,8 @@ type Loop struct {
 	began   time.Time
 	circle  int    // ticks that one sweep over all connections takes
 	soonest uint32 // tick before which no connection is due that the sweep has passed
+	alarm   *time.Timer
+	rings   time.Time // when the alarm does
 
 	// mu guards what others give the loop. It is held for a few words only.
 	mu       sync.Mutex
@@ -55,21 +56,22 @@ type Loop struct {
 // NewLoop makes a loop that accepts from a listener, which it shares with other
 // loops. The handler is set once, before Run.
 func NewLoop(l *Listener, o Options) (*Loop, error) {
-	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	ep, err := newEpoll()
 	if err != nil {
-		return nil, fmt.Errorf("epoll: %w", err)
+		return nil, err
 	}
 	ev, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
-		_ = unix.Close(ep)
+		_ = ep.close()
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	p := &Loop{epoll: ep, wakeup: ev, listener: l, done: make(chan struct{}),
 		began: time.Now(), circle: max(1, int(o.Precision/TickEvery))}
+	p.alarm = time.AfterFunc(longestSleep, p.wake)
 	if !o.NoRing {
 		p.ring, _ = newRing() // without it there is write(2)
 	}
-	err = errors.Join(p.ctl(unix.EPOLL_CTL_ADD, ev, unix.EPOLLIN), p.ctl(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE))
+	err = errors.Join(p.epoll.ctl(unix.EPOLL_CTL_ADD, ev, unix.EPOLLIN), p.epoll.ctl(unix.EPOLL_CTL_ADD, l.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE))
 	if err != nil {
 		p.free()
 		return nil, err
@@ -82,10 +84,6 @@ func (p *Loop) Handle(h Handler) { p.handler = h }
 
 // Conns is the number of connections on the loop.
 func (p *Loop) Conns() int { return int(p.open.Load()) }
-
-func (p *Loop) ctl(op, fd int, events uint32) error {
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})) //nolint:gosec // descriptors are small
-}
 
 // Post gives the loop a task. It may be called from anywhere and never blocks.
 // A task may be posted again only after its last Turn.
@@ -123,9 +121,9 @@ func (p *Loop) accept(a accepting) {
 	switch a {
 	case p.accepts:
 	case yes:
-		_ = p.ctl(unix.EPOLL_CTL_ADD, p.listener.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
+		_ = p.epoll.ctl(unix.EPOLL_CTL_ADD, p.listener.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
 	case full:
-		_ = p.ctl(unix.EPOLL_CTL_DEL, p.listener.fd, 0)
+		_ = p.epoll.ctl(unix.EPOLL_CTL_DEL, p.listener.fd, 0)
 	}
 	p.accepts = a
 }
@@ -135,14 +133,9 @@ func (p *Loop) Run() {
 	defer close(p.done)
 	for !p.stopping.Load() {
 		p.collect()
-		wait := 0
-		if len(p.turns)+len(p.drained) == 0 {
-			wait = p.sleep()
-		}
-		n := p.wait(wait)
-		p.sleeping.Store(false)
-		for i := range p.events[:n] {
-			p.serve(&p.events[i])
+		events := p.wait()
+		for i := range events {
+			p.serve(&events[i])
 			p.flushMany()
 		}
 		p.tellDrained()
@@ -160,54 +153,48 @@ func (p *Loop) Run() {
 }
 
 func (p *Loop) free() {
-	_ = unix.Close(p.epoll)
+	p.alarm.Stop()
+	_ = p.epoll.close()
 	_ = unix.Close(p.wakeup)
 	if p.ring != nil {
 		p.ring.close()
 	}
 }
 
-// sleep announces that the loop is about to wait, and says how long it may, in
-// milliseconds. What is posted after it wakes the loop.
-func (p *Loop) sleep() int {
+// wait returns what happens. If the loop has nothing to do until then it sleeps,
+// and what is posted wakes it.
+func (p *Loop) wait() []unix.EpollEvent {
+	if len(p.turns)+len(p.drained) > 0 {
+		return p.epoll.poll()
+	}
 	p.sleeping.Store(true)
+	defer p.sleeping.Store(false)
 	p.mu.Lock()
 	work := len(p.posted) > 0
 	p.mu.Unlock()
-	switch {
-	case work || p.stopping.Load():
-		return 0
-	case p.n == 0 && p.accepts != full:
-		return -1
+	if work || p.stopping.Load() {
+		return p.epoll.poll()
 	}
-	return int(p.untilSweep() / time.Millisecond)
+	if p.n > 0 || p.accepts == full {
+		p.setAlarm()
+	}
+	return p.epoll.wait()
 }
 
 const longestSleep = 10 * time.Second
 
-// untilSweep is how long nothing needs a look at the clock: whoever only waits
-// costs nothing, not even that.
-func (p *Loop) untilSweep() time.Duration {
-	now := p.ticksAt(time.Now())
-	if p.accepts == full || p.swept > 0 || p.soonest <= now {
-		return TickEvery
+// setAlarm has the loop woken when somebody may be due. Until then nothing needs
+// a look at the clock: whoever only waits costs nothing, not even that.
+func (p *Loop) setAlarm() {
+	now := time.Now()
+	at := now.Add(TickEvery)
+	if tick := p.ticksAt(now); p.accepts != full && p.swept == 0 && p.soonest > tick {
+		at = now.Add(min(longestSleep, time.Duration(p.soonest-tick)*TickEvery))
 	}
-	return min(longestSleep, time.Duration(p.soonest-now)*TickEvery)
-}
-
-func (p *Loop) wait(ms int) int {
-	var n uintptr
-	var e syscall.Errno
-	ptr := eventsPointer(&p.events)
-	if ms == 0 {
-		n, _, e = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), ptr, uintptr(len(p.events)), 0, 0, 0)
-	} else {
-		n, _, e = syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), ptr, uintptr(len(p.events)), uintptr(ms), 0, 0)
+	if p.rings.Before(now) || at.Before(p.rings) {
+		p.rings = at
+		p.alarm.Reset(at.Sub(now))
 	}
-	if e != 0 {
-		return 0 // EINTR
-	}
-	return int(n) //nolint:gosec // at most len(p.events)
 }
 
 // collect takes what was posted. It goes before what is under way: an answer is
@@ -309,19 +296,18 @@ func (p *Loop) take() {
 			p.accept(full)
 			return
 		}
-		fd, _, err := unix.Accept4(p.listener.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		if err != nil {
+		fd, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(p.listener.fd), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		if e != 0 {
 			p.listener.leave()
 			return // EAGAIN, or gone already, or out of descriptors: level-triggered, so it comes again
 		}
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		p.add(fd)
+		p.add(int(fd)) //nolint:gosec // descriptors are small
 	}
 }
 
 func (p *Loop) add(fd int) {
 	c := &Conn{loop: p, fd: int32(fd)} //nolint:gosec // descriptors are small
-	if p.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN|unix.EPOLLRDHUP) != nil {
+	if p.epoll.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN|unix.EPOLLRDHUP) != nil {
 		_ = unix.Close(fd)
 		p.listener.leave()
 		return
@@ -363,6 +349,7 @@ func Listen(l *net.TCPListener, limit int) (*Listener, error) {
 	// Accepted sockets inherit these. The kernel's backlog is kept small, so
 	// that what waits for a slow reader waits in the log, where it is fresh.
 	err = errors.Join(unix.SetNonblock(fd, true),
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 30),
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10),

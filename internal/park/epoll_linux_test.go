@@ -1,0 +1,108 @@
+package park
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Whichever way an epoll sleeps, and however the ways take turns, what happens
+// at any moment wakes it.
+func TestEpollMissesNothing(t *testing.T) {
+	e, err := newEpoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.close() }()
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := e.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN); err != nil {
+		t.Fatal(err)
+	}
+	const n = 20_000
+	next := make(chan struct{})
+	go func() {
+		one := [8]byte{1}
+		for range next {
+			if _, err := unix.Write(fd, one[:]); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	defer close(next)
+	ways := [2]int{}
+	for range n {
+		e.short, e.left = rand.IntN(2) == 0, time.Time{} //nolint:gosec // a test's dice
+		if e.short {
+			e.left = time.Now()
+		}
+		before := e.left
+		next <- struct{}{}
+		for {
+			events := e.wait()
+			if len(events) == 1 && int(events[0].Fd) == fd {
+				break
+			}
+			if len(events) != 0 {
+				t.Fatalf("%+v", events)
+			}
+		}
+		if e.left == before {
+			ways[0]++
+		} else {
+			ways[1]++
+		}
+		var b [8]byte
+		if _, err := unix.Read(fd, b[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if min(ways[0], ways[1]) < n/4 {
+		t.Errorf("of the ways to sleep, one was gone %d times and one %d times", ways[0], ways[1])
+	}
+}
+
+// Events that were there and are gone again do not end a sleep for ever.
+func TestEpollSleepsOn(t *testing.T) {
+	e, err := newEpoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.close() }()
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := e.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN); err != nil {
+		t.Fatal(err)
+	}
+	write := func() {
+		if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+			t.Error(err)
+		}
+	}
+	var b [8]byte
+	calls := 0
+	pass := e.passable
+	e.passable = func(gate uintptr) bool {
+		switch calls++; calls {
+		case 1: // it opens the gate, and something happens
+			defer write()
+		case 2: // but somebody else sees to it
+			_, _ = unix.Read(fd, b[:])
+			defer func() { go write() }()
+		}
+		return pass(gate)
+	}
+	for len(e.wait()) == 0 {
+	}
+	if calls != 3 {
+		t.Errorf("it looked %d times", calls)
+	}
+}
