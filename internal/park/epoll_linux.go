@@ -3,6 +3,8 @@ package park
 import (
 	"errors"
 	"os"
+	"runtime"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -10,19 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// epoll is what a loop sleeps in. There are two ways to sleep. A system call is
-// the cheaper one for a short sleep. But the runtime's monitor takes the
-// processor from a goroutine that it finds in a system call if that takes 10 ms,
-// or if the goroutine has not been scheduled for 10 ms; and then it looks around
-// every 20 us for a while, which costs more than what happens where little
-// does. So a long sleep is left to the runtime, as of any goroutine that waits
-// for a file, and one now and then in any case.
+// epoll is what a loop sleeps in. There are two ways to sleep.
+//
+// A system call that the runtime does not know of is the cheaper one for a short
+// sleep. Of one that it knows of it tells its monitor, which then looks around
+// every 20 us for a while, and that costs more than what happens where little
+// does. But the goroutine keeps its processor meanwhile. After 10 ms, or when
+// all are to stop for the collector, the runtime interrupts it by a signal.
+//
+// So a long sleep is left to the runtime, as of any goroutine that waits for a
+// file, and one now and then in any case.
 type epoll struct {
-	fd     int
-	events [512]unix.EpollEvent
-	n      int       // of events, when last asked
-	short  bool      // the last sleep was
-	left   time.Time // when a sleep was left to the runtime
+	fd      int
+	events  [512]unix.EpollEvent
+	n       int       // of events, when last asked
+	short   bool      // the last sleep was
+	left    time.Time // when a sleep was left to the runtime
+	mayKeep bool      // there is another processor, and signals are sent
 
 	// gate is an epoll of its own that the runtime waits for. There are events at
 	// it when there are at fd, once after it was opened. If the runtime waited
@@ -75,10 +81,10 @@ func (e *epoll) poll() []unix.EpollEvent {
 func (e *epoll) wait() []unix.EpollEvent {
 	began := time.Now()
 	e.opened = false
-	if e.short && began.Sub(e.left) < leave {
+	if e.short && e.mayKeep && began.Sub(e.left) < leave {
 		e.ask(-1)
 	} else {
-		e.left = began
+		e.left, e.mayKeep = began, runtime.GOMAXPROCS(0) > 1 && !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff")
 		if e.raw.Read(e.passable) != nil {
 			e.ask(-1)
 		}
@@ -105,16 +111,10 @@ func (e *epoll) pass(uintptr) bool {
 	return false
 }
 
-// ask asks for events for some milliseconds.
+// ask asks for events, for some milliseconds; -1 is until there are some.
 func (e *epoll) ask(ms int) (some bool) {
-	var n uintptr
-	var no syscall.Errno
-	if ms == 0 {
-		n, _, no = syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), uintptr(len(e.events)), 0, 0, 0)
-	} else {
-		n, _, no = syscall.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), uintptr(len(e.events)), uintptr(ms), 0, 0)
-	}
-	if e.n = int(n); no != 0 { //nolint:gosec // at most len(e.events)
+	n, _, no := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), uintptr(len(e.events)), uintptr(ms), 0, 0) //nolint:gosec // -1 is meant to be large
+	if e.n = int(n); no != 0 {                                                                                                                          //nolint:gosec // at most len(e.events)
 		e.n = 0 // EINTR
 	}
 	return e.n > 0

@@ -2,6 +2,8 @@ package park
 
 import (
 	"math/rand/v2"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,7 +39,7 @@ func TestEpollMissesNothing(t *testing.T) {
 	defer close(next)
 	ways := [2]int{}
 	for range n {
-		e.short, e.left = rand.IntN(2) == 0, time.Time{} //nolint:gosec // a test's dice
+		e.short, e.mayKeep, e.left = rand.IntN(2) == 0, true, time.Time{} //nolint:gosec // a test's dice
 		if e.short {
 			e.left = time.Now()
 		}
@@ -64,6 +66,38 @@ func TestEpollMissesNothing(t *testing.T) {
 	}
 	if min(ways[0], ways[1]) < n/4 {
 		t.Errorf("of the ways to sleep, one was gone %d times and one %d times", ways[0], ways[1])
+	}
+}
+
+// A sleep that the runtime does not know of holds nobody up who stops all.
+func TestEpollLetsTheCollectorWork(t *testing.T) {
+	e, err := newEpoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.close() }()
+	var sleeps atomic.Int64
+	var end atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for !end.Load() {
+			e.short, e.mayKeep, e.left = true, true, time.Now()
+			sleeps.Add(1)
+			e.wait()
+		}
+	}()
+	for sleeps.Load() == 0 {
+		runtime.Gosched()
+	}
+	end.Store(true)
+	for ended := false; !ended; {
+		runtime.GC() // hangs if it is held up
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
 	}
 }
 

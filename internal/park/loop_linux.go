@@ -157,7 +157,7 @@ func (p *Loop) free() {
 	_ = p.epoll.close()
 	_ = unix.Close(p.wakeup)
 	if p.ring != nil {
-		p.ring.close()
+		p.ring.Close()
 	}
 }
 

@@ -93,7 +93,7 @@ func (p *Loop) flush() {
 	for from := 0; from < len(p.dirty); {
 		to := min(len(p.dirty), from+ringEntries)
 		if p.ring != nil && to-from >= ringWorth && p.ring.send(p.dirty[from:to]) != nil {
-			p.ring.close()
+			p.ring.Close()
 			p.ring = nil
 		}
 		var failed []*Conn

@@ -201,7 +201,7 @@ func TestRingFails(t *testing.T) {
 	for _, round := range []string{"first", "second"} {
 		do(p, func() {
 			if p.ring != nil && round == "first" {
-				if err := unix.Dup3(null, p.ring.fd, unix.O_CLOEXEC); err != nil {
+				if err := unix.Dup3(null, p.ring.FD(), unix.O_CLOEXEC); err != nil {
 					t.Error(err)
 				}
 			} else if p.ring != nil {

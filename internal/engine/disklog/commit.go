@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"twohop"
 	"twohop/internal/engine"
 )
@@ -87,14 +85,7 @@ func (g *group) commit() error {
 	if err := g.seal(); err != nil {
 		return storageFailed(err)
 	}
-	if g.batch.Empty() {
-		return nil
-	}
-	level := pebble.NoSync
-	if g.sync {
-		level = pebble.Sync
-	}
-	err := g.e.db.Apply(g.batch, level)
+	err := g.e.write(g.batch, g.sync)
 	if g.e.guard.isDead() {
 		return unknown("", g.e.guard.trouble())
 	}
@@ -153,7 +144,7 @@ func (e *Engine) syncSoon() {
 	}
 }
 
-// syncLoop syncs what was not synced at once. Pebble keeps such writes in the
+// syncLoop has what was not synced at once synced. Some of it is only in the
 // process until then, so this is for channels that never ask for a sync, too.
 func (e *Engine) syncLoop() {
 	for {
@@ -169,10 +160,7 @@ func (e *Engine) syncLoop() {
 			timer.Stop()
 			return
 		}
-		if err := e.db.LogData(nil, pebble.Sync); err != nil {
-			e.opts.Logger.Error("a sync failed", slog.Any("error", err))
-		}
-		e.stats.syncs.Add(1)
+		_ = e.queue.add(&item{kind: itemSync}) // else endRun does
 	}
 }
 

@@ -111,7 +111,7 @@ var crashNames = []string{"a", "b", "c", "d", "e", "f"}
 
 // generation works on a disk until the power fails and returns what is left of it.
 func (c *crasher) generation(fs *vfs.MemFS) *vfs.MemFS {
-	c.eng = openAt(c.t, fs, Options{SyncInterval: time.Millisecond, CacheChannels: 4, LogBytes: c.rng.IntN(2) * 64 << 10})
+	c.eng = openAt(c.t, fs, Options{SyncInterval: time.Millisecond, CacheChannels: 4, LogBytes: []int{0, 4 << 10, 64 << 10}[c.rng.IntN(3)]})
 	c.eng.Follow(c)
 	c.verify()
 	for range 10 + c.rng.IntN(40) {

@@ -20,6 +20,7 @@ const (
 // what comes behind it.
 type directLog struct {
 	vfs.File
+	w     *asyncWriter
 	fd    int    // the same file, opened for direct writes
 	size  int64  // how far the file is written already
 	at    int64  // where buf begins in the file, a multiple of directBlock
@@ -30,7 +31,7 @@ type directLog struct {
 }
 
 // newDirectLog makes f a direct log if its file system lets it.
-func newDirectLog(f vfs.File, name string, size int64) vfs.File {
+func newDirectLog(f vfs.File, w *asyncWriter, name string, size int64) vfs.File {
 	if f.Fd() == vfs.InvalidFd {
 		return f
 	}
@@ -40,7 +41,7 @@ func newDirectLog(f vfs.File, name string, size int64) vfs.File {
 	}
 	room := make([]byte, directRoom+2*directBlock)
 	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(room))) % directBlock
-	return &directLog{File: f, fd: fd, size: size &^ (directBlock - 1), buf: room[skip:][: 0 : directRoom+directBlock]}
+	return &directLog{File: f, w: w, fd: fd, size: size &^ (directBlock - 1), buf: room[skip:][: 0 : directRoom+directBlock]}
 }
 
 func (f *directLog) Write(p []byte) (int, error) {
@@ -76,7 +77,7 @@ func (f *directLog) push(flags int) error {
 	b := f.buf[:n]
 	clear(b[len(f.buf):])
 	for at := f.at; len(b) > 0; {
-		k, err := unix.Pwritev2(f.fd, [][]byte{b}, at, flags)
+		k, err := f.w.pwrite(f.fd, b, at, flags)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue

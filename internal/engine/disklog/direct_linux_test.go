@@ -18,7 +18,7 @@ func TestDirectLogHoldsWhatWasWritten(t *testing.T) {
 	const size = 1 << 20
 	for seed := range uint64(8) {
 		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // chance is wanted, and to be repeated
-		z := &zeroed{vfs.Default, size}
+		z := &zeroed{FS: vfs.Default, bytes: size}
 		name := filepath.Join(t.TempDir(), "1.log")
 		f, err := z.Create(name, "test")
 		if err != nil {
@@ -57,6 +57,7 @@ func TestDirectLogHoldsWhatWasWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		check()
+		z.close()
 	}
 }
 

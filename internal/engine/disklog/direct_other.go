@@ -4,5 +4,11 @@ package disklog
 
 import "github.com/cockroachdb/pebble/v2/vfs"
 
+type asyncWriter struct{}
+
+func newAsyncWriter() *asyncWriter { return nil }
+
+func (*asyncWriter) close() {}
+
 // newDirectLog returns f: the log is written as any other file.
-func newDirectLog(f vfs.File, _ string, _ int64) vfs.File { return f }
+func newDirectLog(f vfs.File, _ *asyncWriter, _ string, _ int64) vfs.File { return f }

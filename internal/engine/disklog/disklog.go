@@ -6,11 +6,10 @@
 //
 // One goroutine, the committer, decides everything. It takes what is queued as
 // a group, judges each item against the state that the items before it leave,
-// commits the whole group as one Pebble batch with at most one sync, and only
-// then shows the new states, tells the feed and answers. The states of the
-// channels in a group are pinned in the cache until then, and readers never look
-// past the tail of the state they see; so nobody reads a record that is in the
-// store but not yet synced.
+// commits the whole group as one batch with at most one sync, first into the
+// journal and then into the store, and only then shows the new states, tells the
+// feed and answers. The states of the channels in a group are pinned in the cache
+// until then, and readers never look past the tail of the state they see.
 //
 // # What is stored
 //
@@ -34,8 +33,8 @@
 //
 // # Faults
 //
-// Pebble ends the process when its log cannot be written, so it never learns of
-// that: see guard. Appends in flight are answered as unknown, new ones are
+// Pebble ends the process when some of its files cannot be written, so it never
+// learns of that: see guard. Appends in flight are answered as unknown, new ones are
 // refused, and reads go on.
 package disklog
 
@@ -66,14 +65,16 @@ type Options struct {
 	// Retention is the one that holds now for a channel that was created earlier;
 	// false leaves it as it was created.
 	Retention func(channel string) (twohop.Retention, bool)
-	LogBytes  int // of a new log file that are written ahead; 8 MiB on the operating system's FS, else none
+	// LogBytes is the size of the journal's files, which are written ahead; 8 MiB
+	// on the operating system's FS. On others they are not if it is 0.
+	LogBytes int
 }
 
 func (o *Options) setDefaults() {
 	if o.FS == nil {
 		o.FS = vfs.Default
 		if o.LogBytes == 0 {
-			o.LogBytes = memTable
+			o.LogBytes = journalFile
 		}
 	}
 	if o.Logger == nil {
@@ -98,6 +99,7 @@ type Engine struct {
 	opts  Options
 	dir   string
 	guard *guard
+	ahead *zeroed
 	lock  *pebble.Lock
 	db    *pebble.DB
 	cache *cache
@@ -109,7 +111,8 @@ type Engine struct {
 	lastUnclean  uint64 // the newest run that did not end in good order; 0 is none
 	uncleanUntil int64  // when the run after that began, Unix microseconds
 
-	// The committer's own.
+	// The committer's own; before it begins and when it has ended, Open's and Close's.
+	journal   journal
 	sink      engine.Sink
 	lastEpoch uint64
 	clock     int64 // Unix microseconds; never falls
@@ -135,13 +138,18 @@ var _ engine.Engine = (*Engine)(nil)
 func Open(dir string, opts Options) (*Engine, error) {
 	opts.setDefaults()
 	e := &Engine{
-		opts: opts, dir: dir, guard: newGuard(&zeroed{opts.FS, opts.LogBytes}),
+		opts: opts, dir: dir, ahead: &zeroed{FS: opts.FS, bytes: opts.LogBytes},
 		queue: &queue{wake: make(chan struct{}, 1)}, trimming: map[uint64]bool{},
 		dirty: make(chan struct{}, 1), stop: make(chan struct{}), unwatch: make(chan struct{}), watched: make(chan struct{}),
 	}
+	e.guard = newGuard(e.ahead)
 	e.cache = newCache(opts.CacheChannels/2, e.load)
 	e.sweeper.woken = make(chan struct{}, 1)
 	e.space = space{fs: opts.FS, dir: dir, reserve: opts.ReserveBytes}
+	e.journal.fs, e.journal.dir, e.journal.max = e.guard, dir, journalFile
+	if opts.LogBytes > 0 {
+		e.journal.max = int64(opts.LogBytes)
+	}
 	if err := e.openStore(); err != nil {
 		return nil, err
 	}
@@ -157,8 +165,12 @@ func Open(dir string, opts Options) (*Engine, error) {
 // files go when the deletion has left Pebble's log.
 const deletionFlush = 10 * time.Second
 
-// memTable is the size of Pebble's tables in memory, and so about that of its logs.
-const memTable = 8 << 20
+const (
+	journalFile = 8 << 20
+	// memTable is the size of Pebble's tables in memory. One has room for what is in
+	// a file of the journal, so that it is the journal that has them flushed.
+	memTable = 2 * journalFile
+)
 
 func (e *Engine) openStore() (err error) {
 	if err := e.opts.FS.MkdirAll(e.dir, 0o750); err != nil {
@@ -173,6 +185,7 @@ func (e *Engine) openStore() (err error) {
 	o := &pebble.Options{
 		FS: e.guard, Lock: e.lock, Cache: cache,
 		FormatMajorVersion: pebble.FormatNewest,
+		DisableWAL:         true, // see journal
 		MemTableSize:       memTable, MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold: 24, MaxOpenFiles: 512,
 		FlushDelayDeleteRange: deletionFlush,
@@ -181,12 +194,7 @@ func (e *Engine) openStore() (err error) {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	if e.db, err = e.openPebble(o); err == nil {
-		if err = errors.Join(e.startRun(), e.guard.trouble()); err != nil {
-			_ = e.db.Close() // the first error tells more
-		}
-	}
-	if err != nil {
+	if err := e.openDB(o); err != nil {
 		_ = e.lock.Close() // the first error tells more
 		return openFailed(e.dir, err)
 	}
@@ -297,7 +305,7 @@ func (e *Engine) closeStore() error {
 	go func() {
 		e.loops.Wait()
 		e.ops.Wait()
-		closed <- errors.Join(e.endRun(), e.db.Close())
+		closed <- errors.Join(e.endRun(), e.closeJournal(), e.db.Close())
 	}()
 	select {
 	case err := <-closed:

@@ -231,7 +231,8 @@ func TestCorruptChannel(t *testing.T) {
 		for _, name := range []string{"bad", "good"} {
 			mustCreate(t, e, name, twohop.Spec{ExpiresAt: time.Now().Add(time.Hour)}, "1,")
 		}
-		if err := e.db.Set(channelKey("bad"), []byte("?"), nil); err != nil {
+		batch := e.db.NewBatch()
+		if err := errors.Join(batch.Set(channelKey("bad"), []byte("?"), nil), e.write(batch, true), batch.Close()); err != nil {
 			t.Fatal(err)
 		}
 		shut(t, e)

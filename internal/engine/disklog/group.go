@@ -145,6 +145,8 @@ func (g *group) run(it *item, r *result) error {
 		err = g.look(it)
 	case itemForget:
 		err = g.forget(it.keys)
+	case itemSync:
+		g.sync = true
 	case itemPass:
 	}
 	if e, ok := errors.AsType[*twohop.Error](err); ok && e.Code != twohop.CodeStorageFailed {

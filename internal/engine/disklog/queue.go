@@ -40,6 +40,7 @@ const (
 	itemTrim   // remove from the disk what is below the start
 	itemLook   // see whether a channel expired or has records that are too old
 	itemForget // remove idempotency keys whose window is over
+	itemSync   // sync all before it
 	itemPass   // nothing: its answer tells that all before it is shown
 )
 

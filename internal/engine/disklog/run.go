@@ -18,23 +18,30 @@ type errFatal string
 
 func (e errFatal) Error() string { return string(e) }
 
-// openPebble opens the store. If that breaks down it is left behind.
-func (e *Engine) openPebble(o *pebble.Options) (*pebble.DB, error) {
-	type opened struct {
-		db  *pebble.DB
-		err error
-	}
-	done := make(chan opened, 1)
-	go func() {
-		db, err := pebble.Open(e.dir, o)
-		done <- opened{db, err}
-	}()
+// openDB opens the store and brings it up to date. If that breaks down it is left
+// behind.
+func (e *Engine) openDB(o *pebble.Options) error {
+	done := make(chan error, 1)
+	go func() { done <- e.tryOpenDB(o) }()
 	select {
-	case r := <-done:
-		return r.db, r.err
+	case err := <-done:
+		return err
 	case <-e.guard.broken:
-		return nil, e.guard.trouble()
+		return e.guard.trouble()
 	}
+}
+
+func (e *Engine) tryOpenDB(o *pebble.Options) (err error) {
+	if e.db, err = pebble.Open(e.dir, o); err != nil {
+		return err
+	}
+	if err = e.recoverJournal(); err == nil {
+		err = e.startRun()
+	}
+	if err = errors.Join(err, e.guard.trouble()); err != nil {
+		_ = errors.Join(e.closeJournal(), e.db.Close()) // the first error tells more
+	}
+	return err
 }
 
 // startRun counts the runs of the engine and finds out how the last one ended.
@@ -86,7 +93,11 @@ func (e *Engine) saveRun(clean bool) error {
 	v.bool(clean)
 	v.uint(e.lastUnclean)
 	v.int(e.uncleanUntil)
-	return e.db.Set(runKey, v, pebble.Sync)
+	batch := e.db.NewBatch()
+	if err := batch.Set(runKey, v, nil); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	return errors.Join(e.write(batch, true), batch.Close())
 }
 
 // storeLogger passes Pebble's log on.

@@ -14,7 +14,7 @@ type Stats struct {
 	Channels     int    // whose state is in memory
 	DiskBytes    uint64 // that the store takes
 	Compactions  int64
-	WALBytes     uint64
+	JournalBytes int64 // that the store may need to carry out after a crash
 	MemTableSize uint64
 }
 
@@ -24,13 +24,13 @@ type counters struct {
 
 func (c *counters) group(g *group, items []*item) {
 	c.items.Add(uint64(len(items)))
+	if g.sync {
+		c.syncs.Add(1)
+	}
 	if g.batch.Empty() {
 		return
 	}
 	c.groups.Add(1)
-	if g.sync {
-		c.syncs.Add(1)
-	}
 	for _, it := range items {
 		if it.kind == itemAppend {
 			c.appends.Add(1)
@@ -50,6 +50,7 @@ func (e *Engine) Stats() Stats {
 	}
 	defer e.ops.Done()
 	m := e.db.Metrics()
-	s.DiskBytes, s.Compactions, s.WALBytes, s.MemTableSize = m.DiskSpaceUsage(), m.Compact.Count, m.WAL.Size, m.MemTable.Size
+	s.Compactions, s.MemTableSize, s.JournalBytes = m.Compact.Count, m.MemTable.Size, e.journal.bytes.Load()
+	s.DiskBytes = m.DiskSpaceUsage() + uint64(max(0, s.JournalBytes)) //nolint:gosec // not negative
 	return s
 }

@@ -7,14 +7,17 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// zeroed writes new log files full of zeros before Pebble uses them. A sync of
-// bytes that lie within a file costs about half of one that makes it longer,
-// because the file system's own log is left alone. Pebble reads zeros as the end
-// of a log, as it does with files it uses again.
+// zeroed writes new files of the journal full of zeros before they are used. A
+// sync of bytes that lie within a file costs about half of one that makes it
+// longer, because the file system's own log is left alone. The journal takes
+// zeros for its end, as it does what is left in files that it uses again.
 type zeroed struct {
 	vfs.FS
-	bytes int // of a new log
+	bytes  int          // of a new file
+	writer *asyncWriter // for all of them, one after the other; made for the first
 }
+
+func (z *zeroed) close() { z.writer.close() }
 
 // zeroName is a file that becomes a log once it is filled.
 const zeroName = "log.zeros"
@@ -48,7 +51,10 @@ func (z *zeroed) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCa
 	if err != nil {
 		return f, nil //nolint:nilerr // what its size is matters to direct writes only
 	}
-	return newDirectLog(f, newname, info.Size()), nil
+	if z.writer == nil {
+		z.writer = newAsyncWriter()
+	}
+	return newDirectLog(f, z.writer, newname, info.Size()), nil
 }
 
 func (z *zeroed) fill(name string, category vfs.DiskWriteCategory) error {

@@ -1,0 +1,209 @@
+package disklog
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// journal is the log ahead of the store: each batch is in it, and synced if the
+// batch asks for that, before the store shows it. It takes the place of
+// Pebble's own log, which has a goroutine between whoever commits and the disk,
+// and two changes of goroutines in every sync.
+//
+// It is a row of files, and an entry in them is
+//
+//	checksum  4 bytes, CRC-32C of all that follows
+//	length    4 bytes, of the batch
+//	file      8 bytes, the number of the file: what a file holds of an earlier life is no entry
+//	seq       8 bytes, one more than that of the entry before, over all files
+//	synced    8 bytes, how far the file was synced when the entry was written
+//	batch     as Pebble represents it
+//
+// with numbers in little-endian order. A batch holds its own seq, too, under
+// seqKey, so the store knows which entries it has: those up to there may never
+// be carried out again, since it may have what was never synced here.
+//
+// A file that is full is followed by the next one, and whenever that happens
+// the store is told to flush what it has in memory. When it has, the file's name
+// is given to a later one.
+type journal struct {
+	fs  vfs.FS
+	dir string
+	max int64 // bytes after which the next file begins
+
+	file   vfs.File
+	number uint64
+	at     int64  // where the next entry begins
+	synced int64  // up to here the file is on the disk
+	seq    uint64 // of the last entry
+	entry  []byte // room for one
+
+	before []olderFile  // the oldest first
+	bytes  atomic.Int64 // of all entries that the store may need
+}
+
+// olderFile is one that is full, or of an earlier run.
+type olderFile struct {
+	number  uint64
+	bytes   int64
+	flushed <-chan struct{} // closed when the store needs it no more
+}
+
+func (f *olderFile) needed() bool {
+	select {
+	case <-f.flushed:
+		return false
+	default:
+		return true
+	}
+}
+
+const (
+	entryHead    = 32
+	maxEntryRoom = 1 << 20 // kept for the next entry
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// journalName sorts by number as Pebble's files do, and is none of theirs.
+func journalName(number uint64) string { return fmt.Sprintf("journal-%06d.log", number) }
+
+func (j *journal) path(number uint64) string { return j.fs.PathJoin(j.dir, journalName(number)) }
+
+// open begins a new file behind those that there are. It takes the place of one
+// that is needed no more; others go.
+func (j *journal) open() (err error) {
+	next := j.path(j.number + 1)
+	var file vfs.File
+	for err == nil && len(j.before) > 0 && !j.before[0].needed() {
+		f := j.before[0]
+		j.before = j.before[1:]
+		j.bytes.Add(-f.bytes)
+		if file == nil {
+			file, err = j.fs.ReuseForWrite(j.path(f.number), next, "journal")
+		} else {
+			err = j.fs.Remove(j.path(f.number))
+		}
+	}
+	if file == nil && err == nil {
+		file, err = j.fs.Create(next, "journal")
+	}
+	if err == nil {
+		err = syncDir(j.fs, j.dir)
+	}
+	if err != nil {
+		return err
+	}
+	j.file, j.at, j.synced = file, 0, 0
+	j.number++
+	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	if err := d.Sync(); err != nil {
+		_ = d.Close() // the first error tells more
+		return err
+	}
+	return d.Close()
+}
+
+// add writes a batch whose seq is the next one.
+func (j *journal) add(batch []byte) error {
+	b := binary.LittleEndian.AppendUint32(j.entry[:0], 0)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(batch))) //nolint:gosec // Pebble's batches are smaller
+	b = binary.LittleEndian.AppendUint64(b, j.number)
+	b = binary.LittleEndian.AppendUint64(b, j.seq+1)
+	b = binary.LittleEndian.AppendUint64(b, uint64(j.synced)) //nolint:gosec // not negative
+	b = append(b, batch...)
+	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	n := int64(len(b))
+	if _, err := j.file.Write(b); err != nil {
+		return err
+	}
+	if j.entry = b[:0]; cap(b) > maxEntryRoom {
+		j.entry = nil
+	}
+	j.seq++
+	j.at += n
+	j.bytes.Add(n)
+	return nil
+}
+
+// sync returns when all that was added is on the disk.
+func (j *journal) sync() error {
+	if j.synced == j.at {
+		return nil
+	}
+	if err := j.file.SyncData(); err != nil {
+		return err
+	}
+	j.synced = j.at
+	return nil
+}
+
+// full reports whether an entry for a batch belongs into the next file.
+func (j *journal) full(batch int) bool {
+	return j.at > 0 && j.at+int64(entryHead+batch) > j.max
+}
+
+// turn begins the next file. All that was added must be in the store, which
+// flush tells to write it to files of its own.
+func (j *journal) turn(flush func() (<-chan struct{}, error)) error {
+	if err := j.sync(); err != nil { // what the next file holds makes sense only with this
+		return err
+	}
+	if err := j.file.Close(); err != nil {
+		return err
+	}
+	flushed, err := flush()
+	if err != nil {
+		return err
+	}
+	j.before = append(j.before, olderFile{j.number, j.at, flushed})
+	return j.open()
+}
+
+func (e *Engine) closeJournal() error {
+	defer e.ahead.close()
+	if e.journal.file == nil {
+		return nil
+	}
+	return e.journal.file.Close()
+}
+
+// write puts a batch into the journal and then into the store. With sync it is
+// on the disk in between, and all before it.
+func (e *Engine) write(b *pebble.Batch, sync bool) error {
+	if !b.Empty() {
+		if err := b.Set(seqKey, binary.BigEndian.AppendUint64(nil, e.journal.seq+1), nil); err != nil {
+			return err
+		}
+		repr := b.Repr()
+		if e.journal.full(len(repr)) {
+			if err := e.journal.turn(e.db.AsyncFlush); err != nil {
+				return err
+			}
+		}
+		if err := e.journal.add(repr); err != nil {
+			return err
+		}
+	}
+	if sync {
+		if err := e.journal.sync(); err != nil {
+			return err
+		}
+	}
+	if b.Empty() || e.guard.isDead() {
+		return nil
+	}
+	return e.db.Apply(b, pebble.NoSync)
+}

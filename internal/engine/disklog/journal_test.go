@@ -1,0 +1,196 @@
+package disklog
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"twohop"
+)
+
+// What the store flushed although it was never synced in the journal is not
+// overwritten with what came before it.
+func TestStoreAheadOfJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewCrashableMem()
+		e := openAt(t, fs, Options{SyncInterval: time.Hour})
+		mustCreate(t, e, "a", twohop.Spec{Sync: twohop.SyncInterval}, "1,")
+		for i := range 3 { // each is noted in the channel's own key
+			if _, err := tryAppend(e, twohop.Append{Channel: "a", Seq: fmt.Sprint("seq", i)}, fmt.Sprintf("%d,", 2+i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		left := fs.CrashClone(vfs.CrashCloneCfg{})
+		shut(t, e)
+		e = openAt(t, left, Options{})
+		if got, want := readAll(t, e, "a", twohop.Offset{}, 1000), []string{"1,", "2,", "3,", "4,"}; !slices.Equal(got, want) {
+			t.Errorf("read %q, want %q", got, want)
+		}
+		_, err := tryAppend(e, twohop.Append{Channel: "a", Seq: "seq1"}, "5,")
+		wantCode(t, err, twohop.CodeSeqRegression)
+		mustAppend(t, e, "a", "6,")
+		time.Sleep(time.Second) // it is synced
+		left = left.CrashClone(vfs.CrashCloneCfg{})
+		shut(t, e)
+		e = openAt(t, left, Options{})
+		if got := readAll(t, e, "a", twohop.Offset{}, 1000); !slices.Equal(got, []string{"1,", "2,", "3,", "4,", "6,"}) {
+			t.Errorf("read %q after another crash", got)
+		}
+		shut(t, e)
+	})
+}
+
+func journals(t *testing.T, fs vfs.FS) (names []string) {
+	t.Helper()
+	all, err := fs.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		if strings.HasPrefix(name, "journal-") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Files of the journal are used again, and each crash finds all that was synced
+// in those that are left, whatever they hold of earlier lives.
+func TestJournalFilesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewCrashableMem()
+		var want []string
+		for range 3 {
+			e := openAt(t, fs, Options{LogBytes: 16 << 10})
+			if want == nil {
+				mustCreate(t, e, "a", twohop.Spec{Sync: twohop.SyncAlways})
+			}
+			for i := range 100 {
+				rec := fmt.Sprintf("%d %s,", i, strings.Repeat("x", 40*(i%50)))
+				mustAppend(t, e, "a", rec)
+				want = append(want, rec)
+				synctest.Wait() // what is to be flushed is
+			}
+			if names := journals(t, fs); len(names) > 3 {
+				t.Errorf("there are %q", names)
+			}
+			left := fs.CrashClone(vfs.CrashCloneCfg{})
+			shut(t, e)
+			fs = left
+		}
+		e := openAt(t, fs, Options{})
+		if got := readAll(t, e, "a", twohop.Offset{}, 1000); !slices.Equal(got, want) {
+			t.Errorf("read %d records, want %d", len(got), len(want))
+		}
+		shut(t, e)
+	})
+}
+
+// A journal that lacks what was synced is not opened, for nobody would hear of
+// the loss.
+func TestDamagedJournal(t *testing.T) {
+	f := func(what string, opens bool, damage func(fs *vfs.MemFS, name string, b []byte) []byte) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			fs := vfs.NewMem()
+			e := openAt(t, fs, Options{LogBytes: 4 << 10})
+			mustCreate(t, e, "a", twohop.Spec{Sync: twohop.SyncAlways})
+			for i := range 8 {
+				mustAppend(t, e, "a", fmt.Sprintf("record %d,", i))
+			}
+			name := "data/" + journals(t, fs)[0]
+			b, err := readFile(fs, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = damage(fs, name, b)
+			e.guard.kill() // the rest goes nowhere
+			_ = e.Close()
+			if b != nil {
+				file, err := fs.Create(name, "test")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := file.Write(b); err != nil {
+					t.Fatal(err)
+				}
+				if err := file.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e, err = Open("data", Options{FS: fs})
+			if !opens {
+				wantCode(t, err, twohop.CodeStorageFailed)
+				if err != nil && !strings.Contains(err.Error(), "damaged") {
+					t.Errorf("%s: %v", what, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if got := readAll(t, e, "a", twohop.Offset{}, 1000); len(got) < 7 {
+				t.Errorf("%s: %q is left", what, got)
+			}
+			shut(t, e)
+		})
+	}
+	f("nothing", true, func(_ *vfs.MemFS, _ string, b []byte) []byte { return b })
+	f("the last entry", true, func(_ *vfs.MemFS, _ string, b []byte) []byte {
+		b[bytes.Index(b, []byte("record 7"))]++
+		return b
+	})
+	f("an entry", false, func(_ *vfs.MemFS, _ string, b []byte) []byte {
+		b[bytes.Index(b, []byte("record 3"))]++
+		return b
+	})
+	f("a length", false, func(_ *vfs.MemFS, _ string, b []byte) []byte {
+		b[bytes.Index(b, []byte("record 3"))-60]++
+		return b
+	})
+	f("a hole", false, func(_ *vfs.MemFS, _ string, b []byte) []byte {
+		from := bytes.Index(b, []byte("record 2"))
+		clear(b[from-50 : from+300])
+		return b
+	})
+}
+
+// FuzzParseEntry: no bytes make it read beyond them, and only whole entries of
+// the file count.
+func FuzzParseEntry(f *testing.F) {
+	fs := vfs.NewMem()
+	file, err := fs.Create("j", "test")
+	if err != nil {
+		f.Fatal(err)
+	}
+	j := journal{file: file, number: 7, seq: 41}
+	if err := j.add([]byte("batch")); err != nil {
+		f.Fatal(err)
+	}
+	whole, err := readFile(fs, "j")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add(whole[:len(whole)-1])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, ok := parseEntry(b, 7)
+		if ok && len(e.batch)+entryHead > len(b) {
+			t.Errorf("%d bytes of batch in %d", len(e.batch), len(b))
+		}
+		if bytes.HasPrefix(b, whole) && (!ok || e.seq != 42 || string(e.batch) != "batch") {
+			t.Errorf("%+v, %v", e, ok)
+		}
+		_ = lostSynced(b, 0, 7)
+	})
+}

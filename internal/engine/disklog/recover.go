@@ -1,0 +1,181 @@
+package disklog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"log/slog"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// recoverJournal carries out what is in the journal and not in the store, and
+// begins a new file.
+func (e *Engine) recoverJournal() error {
+	j := &e.journal
+	had, err := e.storedSeq()
+	if err != nil {
+		return err
+	}
+	j.seq = had
+	files, err := j.list()
+	if err != nil {
+		return err
+	}
+	for _, number := range files {
+		n, err := e.replay(number)
+		if err != nil {
+			return err
+		}
+		j.before = append(j.before, olderFile{number: number, bytes: n})
+		j.bytes.Add(n)
+		j.number = number
+	}
+	if len(files) > 0 {
+		flushed := make(chan struct{})
+		var done <-chan struct{} = flushed
+		if j.seq > had {
+			e.opts.Logger.Info("the journal was carried out", slog.Uint64("batches", j.seq-had))
+			if done, err = e.db.AsyncFlush(); err != nil {
+				return err
+			}
+		} else {
+			close(flushed)
+		}
+		for i := range j.before {
+			j.before[i].flushed = done
+		}
+	}
+	return j.open()
+}
+
+// storedSeq is that of the last batch which the store has.
+func (e *Engine) storedSeq() (uint64, error) {
+	value, closer, err := e.db.Get(seqKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, errors.Join(errors.New("disklog: the number of the last batch is not one"), closer.Close())
+	}
+	return binary.BigEndian.Uint64(value), closer.Close()
+}
+
+// list finds the journal's files, in order.
+func (j *journal) list() ([]uint64, error) {
+	names, err := j.fs.List(j.dir)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []uint64
+	for _, name := range names {
+		var n uint64
+		if _, err := fmt.Sscanf(name, "journal-%d.log", &n); err == nil && name == journalName(n) {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// replay carries out what the store lacks of a file, and returns how long the
+// entries in it are.
+func (e *Engine) replay(number uint64) (int64, error) {
+	b, err := readFile(e.journal.fs, e.journal.path(number))
+	if err != nil {
+		return 0, err
+	}
+	at := 0
+	for {
+		entry, ok := parseEntry(b[at:], number)
+		if !ok {
+			break
+		}
+		if entry.seq > e.journal.seq {
+			if entry.seq != e.journal.seq+1 {
+				return 0, damaged(number, at, fmt.Errorf("batch %d follows batch %d", entry.seq, e.journal.seq))
+			}
+			if err := e.apply(entry.batch); err != nil {
+				return 0, damaged(number, at, err)
+			}
+			e.journal.seq++
+		}
+		at += entryHead + len(entry.batch)
+	}
+	return int64(at), lostSynced(b, at, number)
+}
+
+func (e *Engine) apply(repr []byte) error {
+	batch := e.db.NewBatch()
+	if err := batch.SetRepr(slices.Clone(repr)); err != nil { // Pebble writes into it, and may keep it
+		return errors.Join(err, batch.Close())
+	}
+	return errors.Join(e.db.Apply(batch, pebble.NoSync), batch.Close())
+}
+
+type journalEntry struct {
+	seq    uint64
+	synced uint64
+	batch  []byte
+}
+
+// parseEntry takes the entry at the beginning of b apart, if there is a whole
+// one of that file.
+func parseEntry(b []byte, number uint64) (e journalEntry, ok bool) {
+	if len(b) < entryHead {
+		return e, false
+	}
+	size := uint64(binary.LittleEndian.Uint32(b[4:]))
+	if size > uint64(len(b)-entryHead) || binary.LittleEndian.Uint64(b[8:]) != number {
+		return e, false
+	}
+	if crc32.Checksum(b[4:entryHead+size], castagnoli) != binary.LittleEndian.Uint32(b) {
+		return e, false
+	}
+	return journalEntry{binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:]), b[entryHead:][:size]}, true
+}
+
+// lostSynced looks behind the last whole entry, which ends at end. There may be
+// pieces of what the power failed under, in any order; but if one says that more
+// was synced, then that is lost.
+func lostSynced(b []byte, end int, number uint64) error {
+	mark := binary.LittleEndian.AppendUint64(nil, number)
+	for at := end; ; at++ {
+		i := bytes.Index(b[min(len(b), at+8):], mark)
+		if i < 0 {
+			return nil
+		}
+		at += i
+		if e, ok := parseEntry(b[at:], number); ok && e.synced > uint64(end) { //nolint:gosec // not negative
+			return damaged(number, end, fmt.Errorf("batch %d is whole, and was written when all before it had been synced", e.seq))
+		}
+	}
+}
+
+func damaged(number uint64, at int, err error) error {
+	return fmt.Errorf("disklog: %s is damaged at byte %d: %w", journalName(number), at, err)
+}
+
+func readFile(fs vfs.FS, name string) ([]byte, error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	b := make([]byte, info.Size())
+	n, err := f.ReadAt(b, 0)
+	if n == len(b) {
+		err = nil // it may tell the end of the file
+	}
+	return b, errors.Join(err, f.Close())
+}
