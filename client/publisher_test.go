@@ -430,7 +430,10 @@ func TestReadsHaveConnectionsOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c := newFake(t, "text/plain", "a")
 		for range 2 {
-			for range c.Follow(t.Context(), "a/b", FollowOptions{Transport: Poll}) {
+			for _, err := range c.Follow(t.Context(), "a/b", FollowOptions{Transport: Poll}) {
+				if err != nil {
+					t.Fatal(err)
+				}
 				break
 			}
 			if _, err := c.Publish(t.Context(), "a/b", []byte("x"), PublishOptions{}); err != nil {

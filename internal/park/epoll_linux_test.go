@@ -54,7 +54,7 @@ func TestEpollMissesNothing(t *testing.T) {
 				t.Fatalf("%+v", events)
 			}
 		}
-		if e.left == before {
+		if e.left.Equal(before) {
 			ways[0]++
 		} else {
 			ways[1]++

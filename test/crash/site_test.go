@@ -221,7 +221,7 @@ func newestLog(t *testing.T, fs *vfs.MemFS) string {
 	}
 	newest := ""
 	for _, n := range names {
-		if strings.HasSuffix(n, ".log") && n > newest { // numbers of a fixed width
+		if strings.HasPrefix(n, "journal-") && n > newest { // numbers of a fixed width
 			newest = n
 		}
 	}

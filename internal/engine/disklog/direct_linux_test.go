@@ -19,7 +19,7 @@ func TestDirectLogHoldsWhatWasWritten(t *testing.T) {
 	for seed := range uint64(8) {
 		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // chance is wanted, and to be repeated
 		z := &zeroed{FS: vfs.Default, bytes: size}
-		name := filepath.Join(t.TempDir(), "1.log")
+		name := filepath.Join(t.TempDir(), journalName(1))
 		f, err := z.Create(name, "test")
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -71,7 +72,11 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // journalName sorts by number as Pebble's files do, and is none of theirs.
-func journalName(number uint64) string { return fmt.Sprintf("journal-%06d.log", number) }
+func journalName(number uint64) string { return fmt.Sprintf("%s%06d.log", journalPrefix, number) }
+
+const journalPrefix = "journal-"
+
+func isJournal(name string) bool { return strings.HasPrefix(name, journalPrefix) }
 
 func (j *journal) path(number uint64) string { return j.fs.PathJoin(j.dir, journalName(number)) }
 

@@ -56,7 +56,7 @@ func journals(t *testing.T, fs vfs.FS) (names []string) {
 		t.Fatal(err)
 	}
 	for _, name := range all {
-		if strings.HasPrefix(name, "journal-") {
+		if isJournal(name) {
 			names = append(names, name)
 		}
 	}

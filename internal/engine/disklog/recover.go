@@ -77,7 +77,7 @@ func (j *journal) list() ([]uint64, error) {
 	var numbers []uint64
 	for _, name := range names {
 		var n uint64
-		if _, err := fmt.Sscanf(name, "journal-%d.log", &n); err == nil && name == journalName(n) {
+		if _, err := fmt.Sscanf(name, journalPrefix+"%d.log", &n); err == nil && name == journalName(n) {
 			numbers = append(numbers, n)
 		}
 	}

@@ -2,7 +2,6 @@ package disklog
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -27,7 +26,7 @@ const zeroName = "log.zeros"
 const roomFactor = 32
 
 func (z *zeroed) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if z.bytes > 0 && strings.HasSuffix(name, ".log") {
+	if z.bytes > 0 && isJournal(z.PathBase(name)) {
 		dir := z.PathDir(name)
 		u, err := z.GetDiskUsage(dir)
 		if errors.Is(err, vfs.ErrUnsupported) || err == nil && u.AvailBytes > roomFactor*uint64(z.bytes) { //nolint:gosec // not negative
@@ -44,7 +43,7 @@ func (z *zeroed) Create(name string, category vfs.DiskWriteCategory) (vfs.File, 
 // ReuseForWrite makes a log of a file that is as long already.
 func (z *zeroed) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := z.FS.ReuseForWrite(oldname, newname, category)
-	if err != nil || z.bytes <= 0 || !strings.HasSuffix(newname, ".log") {
+	if err != nil || z.bytes <= 0 || !isJournal(z.PathBase(newname)) {
 		return f, err
 	}
 	info, err := f.Stat()
