@@ -8,17 +8,41 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sys/unix"
 
 	"twohop"
 )
 
 // After each sync the file holds what was written, and zeros up to its size, for
-// whoever reads it.
+// whoever reads it: with a ring where there is one, without, and with one that
+// fails.
 func TestDirectLogHoldsWhatWasWritten(t *testing.T) {
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(null) }()
+	f := func(what string, writer func() *asyncWriter) {
+		t.Run(what, func(t *testing.T) { directLogHolds(t, writer) })
+	}
+	f("ring", newAsyncWriter)
+	f("no ring", func() *asyncWriter { return &asyncWriter{} })
+	f("a ring that fails", func() *asyncWriter {
+		w := newAsyncWriter()
+		if w.ring != nil {
+			if err := unix.Dup3(null, w.ring.FD(), unix.O_CLOEXEC); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return w
+	})
+}
+
+func directLogHolds(t *testing.T, writer func() *asyncWriter) {
 	const size = 1 << 20
 	for seed := range uint64(8) {
 		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // chance is wanted, and to be repeated
-		z := &zeroed{FS: vfs.Default, bytes: size}
+		z := &zeroed{FS: vfs.Default, bytes: size, writer: writer()}
 		name := filepath.Join(t.TempDir(), journalName(1))
 		f, err := z.Create(name, "test")
 		if err != nil {
