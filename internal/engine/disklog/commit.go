@@ -85,12 +85,8 @@ func (g *group) commit() error {
 	if err := g.seal(); err != nil {
 		return storageFailed(err)
 	}
-	err := g.e.write(g.batch, g.sync)
-	if g.e.guard.isDead() {
+	if err := g.e.write(g.batch, g.sync); err != nil || g.e.guard.isDead() {
 		return unknown("", g.e.guard.trouble())
-	}
-	if err != nil {
-		return storageFailed(err)
 	}
 	if g.lazy && !g.sync {
 		g.e.syncSoon()

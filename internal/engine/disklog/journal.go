@@ -186,29 +186,37 @@ func (e *Engine) closeJournal() error {
 }
 
 // write puts a batch into the journal and then into the store. With sync it is
-// on the disk in between, and all before it.
+// on the disk in between, and all before it. After an error nobody knows what the
+// journal holds, or the store lacks what it holds, so nothing is written any more.
 func (e *Engine) write(b *pebble.Batch, sync bool) error {
+	err := e.writeAhead(b, sync)
+	if err == nil && !b.Empty() && !e.guard.isDead() {
+		err = e.db.Apply(b, pebble.NoSync)
+	}
+	if err != nil {
+		e.guard.fail(err)
+	}
+	return err
+}
+
+func (e *Engine) writeAhead(b *pebble.Batch, sync bool) error {
+	j := &e.journal
 	if !b.Empty() {
-		if err := b.Set(seqKey, binary.BigEndian.AppendUint64(nil, e.journal.seq+1), nil); err != nil {
+		if err := b.Set(seqKey, binary.BigEndian.AppendUint64(nil, j.seq+1), nil); err != nil {
 			return err
 		}
-		repr := b.Repr()
-		if e.journal.full(len(repr)) {
-			if err := e.journal.turn(e.db.AsyncFlush); err != nil {
+		batch := b.Repr()
+		if j.full(len(batch)) {
+			if err := j.turn(e.db.AsyncFlush); err != nil {
 				return err
 			}
 		}
-		if err := e.journal.add(repr); err != nil {
+		if err := j.add(batch); err != nil {
 			return err
 		}
 	}
-	if sync {
-		if err := e.journal.sync(); err != nil {
-			return err
-		}
-	}
-	if b.Empty() || e.guard.isDead() {
+	if !sync {
 		return nil
 	}
-	return e.db.Apply(b, pebble.NoSync)
+	return j.sync()
 }
