@@ -25,9 +25,14 @@ import (
 //	synced    8 bytes, how far the file was synced when the entry was written
 //	batch     as Pebble represents it
 //
-// with numbers in little-endian order. A batch holds its own seq, too, under
-// seqKey, so the store knows which entries it has: those up to there may never
-// be carried out again, since it may have what was never synced here.
+// with numbers in little-endian order.
+//
+// After a crash the entries are carried out again, all that there are: what the
+// store has of them already it has again in the end. But it may have flushed a
+// batch that was never synced here, and then what came before that may not be
+// carried out any more. So a batch that asks for no sync holds its own seq,
+// under seqKey. The others don't: a key that is in all tables makes Pebble merge
+// tables that it would only have moved.
 //
 // A file that is full is followed by the next one, and whenever that happens
 // the store is told to flush what it has in memory. When it has, the file's name
@@ -42,6 +47,7 @@ type journal struct {
 	at     int64  // where the next entry begins
 	synced int64  // up to here the file is on the disk
 	seq    uint64 // of the last entry
+	skip   uint64 // up to here entries are not carried out when the store is opened
 	entry  []byte // room for one
 
 	before []olderFile  // the oldest first
@@ -202,8 +208,10 @@ func (e *Engine) write(b *pebble.Batch, sync bool) error {
 func (e *Engine) writeAhead(b *pebble.Batch, sync bool) error {
 	j := &e.journal
 	if !b.Empty() {
-		if err := b.Set(seqKey, binary.BigEndian.AppendUint64(nil, j.seq+1), nil); err != nil {
-			return err
+		if !sync {
+			if err := b.Set(seqKey, binary.BigEndian.AppendUint64(nil, j.seq+1), nil); err != nil {
+				return err
+			}
 		}
 		batch := b.Repr()
 		if j.full(len(batch)) {

@@ -69,5 +69,5 @@ func parseDue(key []byte) due {
 var (
 	epochKey = []byte{kindMeta, 'e'} // the newest log epoch
 	runKey   = []byte{kindMeta, 'r'} // see runState
-	seqKey   = []byte{kindMeta, 's'} // of the last batch in the journal that the store has
+	seqKey   = []byte{kindMeta, 's'} // see journal
 )

@@ -13,15 +13,14 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// recoverJournal carries out what is in the journal and not in the store, and
-// begins a new file.
+// recoverJournal carries out what is in the journal, and begins a new file.
 func (e *Engine) recoverJournal() error {
 	j := &e.journal
 	had, err := e.storedSeq()
 	if err != nil {
 		return err
 	}
-	j.seq = had
+	j.seq, j.skip = had, had
 	files, err := j.list()
 	if err != nil {
 		return err
@@ -39,7 +38,7 @@ func (e *Engine) recoverJournal() error {
 		flushed := make(chan struct{})
 		var done <-chan struct{} = flushed
 		if j.seq > had {
-			e.opts.Logger.Info("the journal was carried out", slog.Uint64("batches", j.seq-had))
+			e.opts.Logger.Info("the journal was carried out", slog.Uint64("last", j.seq))
 			if done, err = e.db.AsyncFlush(); err != nil {
 				return err
 			}
@@ -53,7 +52,7 @@ func (e *Engine) recoverJournal() error {
 	return j.open()
 }
 
-// storedSeq is that of the last batch which the store has.
+// storedSeq is that of the last batch without a sync which the store has.
 func (e *Engine) storedSeq() (uint64, error) {
 	value, closer, err := e.db.Get(seqKey)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -85,8 +84,7 @@ func (j *journal) list() ([]uint64, error) {
 	return numbers, nil
 }
 
-// replay carries out what the store lacks of a file, and returns how long the
-// entries in it are.
+// replay carries out the entries of a file, and returns how long they are.
 func (e *Engine) replay(number uint64) (int64, error) {
 	b, err := readFile(e.journal.fs, e.journal.path(number))
 	if err != nil {
@@ -98,14 +96,14 @@ func (e *Engine) replay(number uint64) (int64, error) {
 		if !ok {
 			break
 		}
-		if entry.seq > e.journal.seq {
-			if entry.seq != e.journal.seq+1 {
-				return 0, damaged(number, at, fmt.Errorf("batch %d follows batch %d", entry.seq, e.journal.seq))
+		if j := &e.journal; entry.seq > j.skip {
+			if j.seq > j.skip && entry.seq != j.seq+1 {
+				return 0, damaged(number, at, fmt.Errorf("batch %d follows batch %d", entry.seq, j.seq))
 			}
 			if err := e.apply(entry.batch); err != nil {
 				return 0, damaged(number, at, err)
 			}
-			e.journal.seq++
+			j.seq = entry.seq
 		}
 		at += entryHead + len(entry.batch)
 	}
