@@ -26,8 +26,14 @@ const (
 // FrameKey is what a frame depends on besides its view.
 type FrameKey struct {
 	Token  uint64 // the cache token in it
+	Room   uint64 // how much larger that may be
 	Second int64  // the date in it
 	Budget int64  // the budget that it repeats
+}
+
+// serves reports whether a frame of f does where one of k is wanted.
+func (f *FrameKey) serves(k *FrameKey) bool {
+	return f.Second == k.Second && f.Budget == k.Budget && f.Token-k.Token <= k.Room // a smaller token wraps around
 }
 
 type frame struct {
@@ -38,7 +44,7 @@ type frame struct {
 // Frame returns the view in one of the transports' framings, encoding it at
 // most once for a key (twice, if two readers are first at the same time).
 func (v *View) Frame(framing int, key FrameKey, encode func(dst []byte) []byte) []byte {
-	if f := v.frames[framing].Load(); f != nil && f.key == key {
+	if f := v.frames[framing].Load(); f != nil && f.key.serves(&key) {
 		return f.bytes
 	}
 	f := &frame{key: key, bytes: encode(make([]byte, 0, len(v.Data)+len(v.Data)/8+512))}

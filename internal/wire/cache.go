@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"hash/maphash"
 	"time"
 
 	"twohop"
@@ -19,18 +18,24 @@ func CacheToken(now time.Time) uint64 {
 }
 
 // NextCacheToken is the token to answer a client that holds the token echoed:
-// always a larger one, so that no cache can serve the same answer for ever. The
-// jitter is the same for all that echo the same token, so that they can share
-// an answer.
+// always a larger one, so that no cache can serve the same answer for ever.
 func NextCacheToken(now time.Time, echoed uint64, has bool) uint64 {
 	t := CacheToken(now)
 	if has && echoed >= t {
-		return echoed + 1 + maphash.Comparable(jitterSeed, echoed)%uint64(time.Hour/tokenInterval)
+		return echoed + 1
 	}
 	return t
 }
 
-var jitterSeed = maphash.MakeSeed()
+// CacheTokenRoom is how much larger a token of NextCacheToken may be where it is
+// larger than that of the moment: an hour's worth in all (DS 8.1). Those who
+// read the same page can share one then, however often each of them has asked.
+func CacheTokenRoom(now time.Time, token uint64) uint64 {
+	if token > CacheToken(now) {
+		return uint64(time.Hour/tokenInterval) - 1
+	}
+	return 0
+}
 
 // ETag is the entity tag of a page: it changes with its ends, when the page
 // stops being the last one, and when the channel is closed.

@@ -106,8 +106,11 @@ func TestCacheTokenGrows(t *testing.T) {
 	if present == 0 || NextCacheToken(now, 0, false) != present || NextCacheToken(now, present-1, true) != present {
 		t.Error("the token of the present is not given where it may be")
 	}
+	if CacheTokenRoom(now, present) != 0 {
+		t.Error("the token of the present is not the only one")
+	}
 	for range 100 {
-		if got := NextCacheToken(now, present, true); got <= present || got > present+180 {
+		if got := NextCacheToken(now, present, true); got <= present || got+CacheTokenRoom(now, got) != present+180 {
 			t.Fatalf("after %d came %d", present, got)
 		}
 	}

@@ -395,7 +395,10 @@ func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) 
 	if r.cors != "" || r.now {
 		b = encode(nil)
 	} else {
-		b = v.Frame(framing, hub.FrameKey{Token: r.token, Second: p.today(), Budget: int64(r.budget)}, encode)
+		second := p.today()
+		b = v.Frame(framing, hub.FrameKey{
+			Token: r.token, Room: wire.CacheTokenRoom(time.Unix(second, 0), r.token), Second: second, Budget: int64(r.budget),
+		}, encode)
 	}
 	if framing == notModified {
 		p.h.opts.Answered(false, http.StatusNotModified, 0)
