@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,31 @@ func TestStoreAheadOfJournal(t *testing.T) {
 		e = openAt(t, left, Options{})
 		if got := readAll(t, e, "a", twohop.Offset{}, 1000); !slices.Equal(got, []string{"1,", "2,", "3,", "4,", "6,"}) {
 			t.Errorf("read %q after another crash", got)
+		}
+		shut(t, e)
+	})
+}
+
+// A batch whose sync failed with the process is carried out by the next one, and
+// then it stays, even if the power fails.
+func TestCarriedOutIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &faultyFS{MemFS: vfs.NewCrashableMem(), room: 1 << 39}
+		e := openAt(t, fs, Options{})
+		mustCreate(t, e, "a", twohop.Spec{Sync: twohop.SyncAlways}, "1,")
+		fs.set(nil, syscall.EIO)
+		_, err := tryAppend(e, twohop.Append{Channel: "a"}, "2,")
+		wantCode(t, err, twohop.CodeUnknownOutcome)
+		_ = e.Close()
+		fs.set(nil, nil)
+		e = openAt(t, fs, Options{})
+		mustAppend(t, e, "a", "3,")
+		synctest.Wait()
+		left := fs.CrashClone(vfs.CrashCloneCfg{})
+		shut(t, e)
+		e = openAt(t, left, Options{})
+		if got := readAll(t, e, "a", twohop.Offset{}, 1000); !slices.Equal(got, []string{"1,", "2,", "3,"}) {
+			t.Errorf("read %q", got)
 		}
 		shut(t, e)
 	})
@@ -109,7 +135,7 @@ func TestDamagedJournal(t *testing.T) {
 				mustAppend(t, e, "a", fmt.Sprintf("record %d,", i))
 			}
 			name := "data/" + journals(t, fs)[0]
-			b, err := readFile(fs, name)
+			b, err := readSynced(fs, name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +203,7 @@ func FuzzParseEntry(f *testing.F) {
 	if err := j.add([]byte("batch")); err != nil {
 		f.Fatal(err)
 	}
-	whole, err := readFile(fs, "j")
+	whole, err := readSynced(fs, "j")
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func (j *journal) list() ([]uint64, error) {
 
 // replay carries out the entries of a file, and returns how long they are.
 func (e *Engine) replay(number uint64) (int64, error) {
-	b, err := readFile(e.journal.fs, e.journal.path(number))
+	b, err := readSynced(e.journal.fs, e.journal.path(number))
 	if err != nil {
 		return 0, err
 	}
@@ -161,19 +161,29 @@ func damaged(number uint64, at int, err error) error {
 	return fmt.Errorf("disklog: %s is damaged at byte %d: %w", journalName(number), at, err)
 }
 
-func readFile(fs vfs.FS, name string) ([]byte, error) {
+// readSynced reads a file when all of it is on the disk: the process may have
+// died with a sync still to come, and what is carried out now must not be lost
+// when the power fails later.
+func readSynced(fs vfs.FS, name string) ([]byte, error) {
 	f, err := fs.Open(name)
 	if err != nil {
 		return nil, err
 	}
+	b, err := readSyncedFile(f)
+	return b, errors.Join(err, f.Close())
+}
+
+func readSyncedFile(f vfs.File) ([]byte, error) {
+	if err := f.Sync(); err != nil {
+		return nil, err
+	}
 	info, err := f.Stat()
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, err
 	}
 	b := make([]byte, info.Size())
-	n, err := f.ReadAt(b, 0)
-	if n == len(b) {
-		err = nil // it may tell the end of the file
+	if n, err := f.ReadAt(b, 0); n < len(b) { // else it may tell the end of the file
+		return nil, err
 	}
-	return b, errors.Join(err, f.Close())
+	return b, nil
 }
