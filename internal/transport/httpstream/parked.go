@@ -84,6 +84,7 @@ type parkedLoop struct {
 	groups   map[groupKey]*group
 	req      wire.Request
 	out      []byte // for answers that are sent before the next is made
+	spare    []byte // room for a request that arrives in part
 	draining bool
 	date     []byte
 	dated    int64
@@ -123,6 +124,7 @@ type reader struct {
 	budget tolerance     // of a poll or long poll
 	beat   time.Duration // of SSE: between heartbeats
 	ix     int32         // in its group, while waiting
+	need   int32         // of a request that arrived in part: its bytes, or 0 if its header tells no more
 	ends   uint32        // of SSE: when it has had its age, in seconds since the process began
 	state  state
 	live   live
@@ -175,11 +177,16 @@ func (p *parkedLoop) Readable(c *park.Conn) {
 	}
 	switch r.state {
 	case idle, partial:
-		if len(r.in) > 0 {
-			b = append(r.in, b...)
+		if len(r.in) == 0 {
+			r.feed(b)
+			return
 		}
-		r.in = nil
+		if r.in = append(r.in, b...); len(r.in) < int(r.need) {
+			return
+		}
+		b, r.in, r.need = r.in, nil, 0
 		r.feed(b)
+		p.spare = b[:0] // like what Read returns, it is used no more
 	case busy, waiting, catching, ending:
 		// The next requests. Who sends many without reading answers is cut off.
 		if len(r.in)+len(b) > maxPartial {
@@ -259,8 +266,8 @@ func (r *reader) feed(b []byte) {
 			r.header(b)
 			return
 		case verdict == wire.Plain && !whole && size <= maxPartial:
-			r.keep(b)
-			r.state = partial
+			r.in, r.p.spare = append(r.p.spare, b...), nil
+			r.state, r.need = partial, int32(size) //nolint:gosec // at most maxPartial
 			r.c.SetDue(partialWait)
 			return
 		case !whole:
