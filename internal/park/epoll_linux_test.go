@@ -10,22 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whichever way an epoll sleeps, and however the ways take turns, what happens
-// at any moment wakes it.
-func TestEpollMissesNothing(t *testing.T) {
+// watched is an epoll that waits for an eventfd.
+func watched(t *testing.T) (e *epoll, fd int) {
+	t.Helper()
 	e, err := newEpoll()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = e.close() }()
-	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err != nil {
+	t.Cleanup(func() { _ = e.close() })
+	if fd, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = unix.Close(fd) }()
+	t.Cleanup(func() { _ = unix.Close(fd) })
 	if err := e.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN); err != nil {
 		t.Fatal(err)
 	}
+	return e, fd
+}
+
+// Whichever way an epoll sleeps, and however the ways take turns, what happens
+// at any moment wakes it.
+func TestEpollMissesNothing(t *testing.T) {
+	e, fd := watched(t)
 	const n = 20_000
 	next := make(chan struct{})
 	go func() {
@@ -103,19 +109,7 @@ func TestEpollLetsTheCollectorWork(t *testing.T) {
 
 // Events that were there and are gone again do not end a sleep for ever.
 func TestEpollSleepsOn(t *testing.T) {
-	e, err := newEpoll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = e.close() }()
-	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	if err := e.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN); err != nil {
-		t.Fatal(err)
-	}
+	e, fd := watched(t)
 	write := func() {
 		if _, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
 			t.Error(err)
