@@ -47,6 +47,10 @@ func TestLiveComments(t *testing.T) {
 
 func quieter(t *testing.T, s *rig.Server) {
 	t.Helper()
+	rig.WaitFor(t, "the demos, which are up a moment after the server", func() bool {
+		a, err := rig.Send(t.Context(), http.MethodGet, s.URL+"/demos/", nil, "")
+		return err == nil && a.Status == http.StatusOK
+	})
 	rig.MustSend(t, http.StatusOK, http.MethodPost, s.URL+"/demos/live-comments/settings", rig.JSON, fmt.Sprintf(`{"rate":120,"viewers":%d}`, viewers))
 }
 
