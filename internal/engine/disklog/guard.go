@@ -16,12 +16,12 @@ import (
 // roomPoll is how often a write that found the disk full is tried again.
 const roomPoll = 100 * time.Millisecond
 
-// guard stands between the journal and Pebble and the disk. A write that finds the disk full waits until
+// guard stands between the disk and the journal and Pebble, which ends the
+// process when a change fails. A write that finds the disk full waits until
 // there is room. Any other failure of a change is final: the goroutine waits
 // until kill. A failed sync is never tried again, whatever the cause, since the
 // kernel may have dropped the data. After kill every change pretends to succeed
-// and does nothing: to the disk it is as if the process had ended, and Pebble
-// does not end the process, as it does when a change fails. While the
+// and does nothing: to the disk it is as if the process had ended. While the
 // store is being opened any failure kills at once, because Pebble would not stop
 // trying.
 type guard struct {

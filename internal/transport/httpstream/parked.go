@@ -317,7 +317,7 @@ func (r *reader) abort(err error) {
 }
 
 // keep keeps bytes for later.
-func (r *reader) keep(b []byte) { r.in = append([]byte(nil), b...) }
+func (r *reader) keep(b []byte) { r.in, r.need = append([]byte(nil), b...), 0 }
 
 // rest is how a connection stands between requests.
 func (r *reader) rest() {
