@@ -34,6 +34,12 @@ type Handler interface {
 	Due(c *Conn)
 }
 
+// Host is a handler that lets another have a connection for a while.
+type Host interface {
+	// Back gives the connection back, and what came on it and is not served.
+	Back(rest []byte)
+}
+
 // Task is work for a loop.
 type Task interface {
 	// Turn does some of the work, for at most a fraction of a millisecond, and

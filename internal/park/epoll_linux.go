@@ -68,7 +68,11 @@ func newEpoll() (*epoll, error) {
 func (e *epoll) close() error { return errors.Join(e.gate.Close(), unix.Close(e.fd)) }
 
 func (e *epoll) ctl(op, fd int, events uint32) error {
-	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(e.fd, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})) //nolint:gosec // descriptors are small
+	event := unix.EpollEvent{Events: events, Fd: int32(fd)} //nolint:gosec // descriptors are small
+	if _, _, no := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(e.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&event)), 0, 0); no != 0 {
+		return os.NewSyscallError("epoll_ctl", no)
+	}
+	return nil
 }
 
 // poll returns the events that are there.

@@ -10,9 +10,9 @@ type guest interface {
 	// Take takes over the connection of a request, or returns false and has done
 	// nothing: then a full HTTP server gets it. Who takes a connection sets its
 	// State to a hosted. The slices hold during the call only: rest is what came
-	// after the request, fields are header lines that every answer has. back takes
-	// the connection back for further requests, with what came meanwhile.
-	Take(c *park.Conn, r *wire.Request, body, rest []byte, fields string, back func(rest []byte)) bool
+	// after the request, fields are header lines that every answer has. The host
+	// gets the connection back for further requests, if the guest keeps it.
+	Take(c *park.Conn, r *wire.Request, body, rest []byte, fields string, host park.Host) (taken, keepsHost bool)
 }
 
 // hosted is the State of a connection that is a guest's.
@@ -37,13 +37,16 @@ func (r *reader) invite(b []byte, head, size int) {
 	if second := p.today(); p.fieldsOf != second {
 		p.fieldsOf, p.allFields = second, string(p.common(nil))
 	}
-	if !g.Take(r.c, &p.req, b[head:size], b[size:], p.allFields+a.cors, r.host) {
+	switch taken, kept := g.Take(r.c, &p.req, b[head:size], b[size:], p.allFields+a.cors, r); {
+	case !taken:
 		r.handOver(b)
+	case !kept:
+		p.unused = r
 	}
 }
 
-// host takes a connection back from its guest, and serves what arrived since.
-func (r *reader) host(rest []byte) {
+// Back implements park.Host.
+func (r *reader) Back(rest []byte) {
 	r.c.State = r
 	r.rest()
 	if len(rest) > 0 && r.c.Open() && r.state == idle {

@@ -85,6 +85,7 @@ type parkedLoop struct {
 	req      wire.Request
 	out      []byte // for answers that are sent before the next is made
 	spare    []byte // room for a request that arrives in part
+	unused   *reader
 	draining bool
 	date     []byte
 	dated    int64
@@ -172,8 +173,7 @@ func (p *parkedLoop) Readable(c *park.Conn) {
 		return
 	}
 	if r == nil {
-		r = &reader{c: c, p: p}
-		c.State = r
+		r = p.newReader(c)
 	}
 	switch r.state {
 	case idle, partial:
@@ -195,6 +195,17 @@ func (p *parkedLoop) Readable(c *park.Conn) {
 		}
 		r.in = append(r.in, b...)
 	}
+}
+
+// newReader makes a connection's reader when something comes on it.
+func (p *parkedLoop) newReader(c *park.Conn) *reader {
+	r := p.unused
+	if p.unused = nil; r == nil {
+		r = &reader{}
+	}
+	*r = reader{c: c, p: p}
+	c.State = r
+	return r
 }
 
 // Writable implements park.Handler.

@@ -60,18 +60,18 @@ func (p *parkedLoop) channelName() (string, bool) {
 
 // fields reads the header fields of a GET that matter here.
 func (p *parkedLoop) fields(a *ask) bool {
-	host, origin := "", ""
+	var host, origin []byte
 	a.beat = p.h.opts.heartbeat(&p.req)
 	for i := range p.req.Fields[:p.req.N] {
 		f := &p.req.Fields[i]
 		switch len(f.Name) {
 		case 4:
-			host = string(f.Value)
+			host = f.Value
 		case 6:
 			if f.Is("accept") {
 				a.accepts = bytes.Contains(f.Value, []byte("text/event-stream"))
 			} else if f.Is("origin") {
-				origin = string(f.Value)
+				origin = f.Value
 			}
 		case 13:
 			if f.Is("if-none-match") {
@@ -81,7 +81,7 @@ func (p *parkedLoop) fields(a *ask) bool {
 			}
 		}
 	}
-	return origin == "" || p.cors(a, host, origin)
+	return len(origin) == 0 || p.cors(a, string(host), string(origin))
 }
 
 // cors makes the header lines for a page of another origin; false refuses it.

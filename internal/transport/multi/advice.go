@@ -39,14 +39,14 @@ type terms struct {
 	advice budget.Advice
 }
 
-func termsOf(q *wire.Subscribe) terms {
-	first := &q.Subs[0]
-	for i := range q.Subs {
-		if f := &q.Subs[i]; !f.HasBudget || f.Budget != first.Budget {
+func termsOf(list []wire.Follow) terms {
+	first := &list[0]
+	for i := range list {
+		if f := &list[i]; !f.HasBudget || f.Budget != first.Budget {
 			return terms{}
 		}
 	}
-	return terms{first.Budget, true, budget.Advise(first.Budget, len(q.Subs), false)}
+	return terms{first.Budget, true, budget.Advise(first.Budget, len(list), false)}
 }
 
 // lines are the header lines that tell the budget in force and the advice.
@@ -67,7 +67,7 @@ func (t *terms) set(hd http.Header) {
 
 // advise tells the reader of an SSE response, where another transport is
 // advised: once for all channels, or for each that differs.
-func (s *stream) advise(q *wire.Subscribe, t terms) {
+func (s *stream) advise(list []wire.Follow) {
 	if s.live != sse {
 		return // a header says it
 	}
@@ -76,13 +76,13 @@ func (s *stream) advise(q *wire.Subscribe, t terms) {
 			s.own(wire.AppendAdvice(s.node.scratch(), channel, string(a.Transport), a.Interval))
 		}
 	}
-	if t.stated {
+	if t := termsOf(list); t.stated {
 		tell("", t.advice)
 		return
 	}
-	for i := range q.Subs {
-		if f := &q.Subs[i]; f.HasBudget {
-			tell(f.Channel, budget.Advise(f.Budget, len(q.Subs), false))
+	for i := range list {
+		if f := &list[i]; f.HasBudget {
+			tell(f.Channel, budget.Advise(f.Budget, len(list), false))
 		}
 	}
 }

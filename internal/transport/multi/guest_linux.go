@@ -14,31 +14,32 @@ import (
 // Take takes over the connection of a request that came on a loop, if it can be
 // answered there. What it refuses is refused again by ServeHTTP, which says why.
 // The slices hold during the call only: rest is what came after the request,
-// fields are header lines that every answer has. host takes the connection back
-// for further requests, with what came meanwhile.
-func (h *Handler) Take(c *park.Conn, r *wire.Request, body, rest []byte, fields string, host func(rest []byte)) bool {
+// fields are header lines that every answer has. The host gets the connection
+// back for further requests, with what came meanwhile, if it is kept: a WebSocket
+// is one for good.
+func (h *Handler) Take(c *park.Conn, r *wire.Request, body, rest []byte, fields string, host park.Host) (taken, keepsHost bool) {
 	if string(r.Path) == socketPath {
-		return h.takeSocket(c, r, rest, fields)
+		return h.takeSocket(c, r, rest, fields), false
 	}
 	post := string(r.Method) == http.MethodPost
 	if post && !twohop.IsJSON(field(r, "content-type")) || !post && (string(r.Method) != http.MethodGet || len(body) > 0) {
-		return false
+		return false, false
 	}
 	q, err := h.parse(post, string(r.Query), body, field(r, "last-event-id"))
 	if err != nil {
-		return false
+		return false, false
 	}
 	n := h.loopNode(c)
 	if n == nil {
-		return false
+		return false, false
 	}
-	terms := termsOf(q)
+	terms := termsOf(q.Subs)
 	t := &track{h: h, n: n, c: c, host: host, lines: fields + terms.lines(), in: append([]byte(nil), rest...), close: r.Close}
 	c.State = t
 	c.SetDue(0)
 	t.s = n.newStream(parked{c}, t, q)
 	t.s.start(q)
-	return true
+	return true, true
 }
 
 // field is the value of a header field.
@@ -91,7 +92,8 @@ type parked struct{ *park.Conn }
 func (p parked) Flush() { p.Conn.Flush() }
 
 func (h *Handler) takeSocket(c *park.Conn, r *wire.Request, rest []byte, fields string) bool {
-	a, refusal := websocket.OfferIn(r).Agree()
+	o := websocket.OfferIn(r)
+	a, refusal := o.Agree()
 	if refusal != nil {
 		return false
 	}
@@ -100,7 +102,7 @@ func (h *Handler) takeSocket(c *park.Conn, r *wire.Request, rest []byte, fields 
 		return false
 	}
 	h.opts.Answered(false, http.StatusSwitchingProtocols, 0)
-	s := n.newSocket(parked{c}, a, fields, h.opts.heartbeat(r))
+	s := n.newSocket(parked{c}, &a, fields, h.opts.heartbeat(r))
 	c.State = s
 	if len(rest) > 0 {
 		s.came(rest)
@@ -143,7 +145,7 @@ type track struct {
 	s      *stream
 	c      *park.Conn
 	lines  string // of the header, that every answer has
-	host   func(rest []byte)
+	host   park.Host
 	in     []byte // came meanwhile: the next requests
 	close  bool   // after the answer
 	paused bool   // is not read from
@@ -278,7 +280,7 @@ type back struct{ t *track }
 func (b back) Turn() bool {
 	if t := b.t; t.c.Open() {
 		t.c.Pause(false)
-		t.host(t.in)
+		t.host.Back(t.in)
 	}
 	return false
 }

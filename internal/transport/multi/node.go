@@ -31,7 +31,12 @@ type node struct {
 	time   ticks // about now
 	leaves bool  // the server drains
 	frame  wire.ClientFrame
-	out    []byte // for frames that are queued as copies
+	out    []byte   // for frames that are queued as copies
+	head   [10]byte // of one of them
+
+	// for the next opening that is answered at once
+	opening *opening
+	info    twohop.Info
 }
 
 func newNode(h *Handler, run runner) *node {

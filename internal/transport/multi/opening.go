@@ -13,13 +13,26 @@ import (
 // answered in their order; the connection is busy meanwhile.
 type opening struct {
 	k     *conn
+	by    opener
+	id    []byte // of the frame that asked, or nil
 	list  []wire.Follow
 	next  int       // the first that is not answered
 	found []located // elsewhere, for list[next:]
-	tell  func(c *cursor, f *wire.Follow, info *twohop.Info)
-	fail  func(f *wire.Follow, err error)
-	done  func()
 }
+
+// opener is who is told what becomes of its channels.
+type opener interface {
+	// follows tells that a cursor follows its channel, or awaits it; then info is
+	// nil. It holds during the call only.
+	follows(o *opening, f *wire.Follow, c *cursor, info *twohop.Info)
+	// fails tells that a channel is not followed.
+	fails(o *opening, f *wire.Follow, err error)
+	// answered is called when all were.
+	answered(o *opening)
+}
+
+// coming is how many are to be answered after the one that is.
+func (o *opening) coming() int { return len(o.list) - o.next - 1 }
 
 // located is a channel that was opened elsewhere, and where its cursor begins.
 type located struct {
@@ -28,13 +41,26 @@ type located struct {
 	err error
 }
 
-// open begins to follow channels.
-func (k *conn) open(o *opening) {
-	o.k = k
+// open begins to follow channels. It returns true if all were answered.
+func (k *conn) open(by opener, id []byte, list []wire.Follow) bool {
+	n := k.node
+	o := n.opening
+	if n.opening = nil; o == nil {
+		o = &opening{}
+	}
+	*o = opening{k: k, by: by, id: append(o.id[:0], id...), list: list}
+	if id == nil {
+		o.id = nil
+	}
 	k.busy = true
 	if o.Turn() {
-		k.node.run.Post(o)
+		n.run.Post(o)
 	}
+	if k.busy {
+		return false
+	}
+	n.opening = o // nobody has it any more
+	return true
 }
 
 // Turn implements task.
@@ -70,7 +96,7 @@ func (o *opening) Turn() bool {
 		o.next++
 	}
 	k.busy = false
-	o.done()
+	o.by.answered(o)
 	if !k.closed {
 		k.serve()
 	}
@@ -95,7 +121,7 @@ func (o *opening) refused(f *wire.Follow) error {
 // here answers for a channel without asking the engine, if it can.
 func (o *opening) here(f *wire.Follow) bool {
 	if err := o.refused(f); err != nil {
-		o.fail(f, err)
+		o.by.fails(o, f, err)
 		return true
 	}
 	if f.TailRecords != nil || f.Since != nil {
@@ -160,9 +186,11 @@ func (o *opening) place(f *wire.Follow, l *located) bool {
 		c.name = l.ch.Name() // one text for all
 		o.k.add(c)
 		g.add(c)
-		info := l.ch.Info()
-		o.tell(c, f, &info)
-		if c.at != info.Tail || info.Closed || l.ch.Ahead(c.at) {
+		info := &n.info
+		*info = l.ch.Info()
+		tail, closed := info.Tail, info.Closed
+		o.by.follows(o, f, c, info)
+		if c.at != tail || closed || l.ch.Ahead(c.at) {
 			c.push()
 		}
 	case absent(err) && h.opts.Rules.For(f.Channel).Create && !twohop.Reserved(f.Channel):
@@ -175,12 +203,12 @@ func (o *opening) place(f *wire.Follow, l *located) bool {
 			c.state = following // of nothing
 			o.k.detach(c)
 			o.k.shrink(c)
-			o.fail(f, err)
+			o.by.fails(o, f, err)
 			return true
 		}
-		o.tell(c, f, nil)
+		o.by.follows(o, f, c, nil)
 	default:
-		o.fail(f, err)
+		o.by.fails(o, f, err)
 	}
 	return true
 }

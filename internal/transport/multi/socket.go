@@ -74,9 +74,8 @@ func (s *socket) queue(b []byte) {
 func (s *socket) own(frame []byte) {
 	n := s.node
 	n.out = frame
-	var head [10]byte
 	s.spoke = n.time
-	s.port.QueueCopy(websocket.AppendTextHeader(head[:0], len(frame), false))
+	s.port.QueueCopy(websocket.AppendTextHeader(n.head[:0], len(frame), false))
 	s.port.QueueCopy(frame)
 }
 
@@ -313,34 +312,30 @@ func (s *socket) subscribe(f *wire.ClientFrame) {
 		s.own(wire.AppendError(n.scratch(), f.ID, tooManyChannels(int(s.alive)+len(f.Subs), limit)))
 		return
 	}
-	id := append([]byte(nil), f.ID...)
-	if f.ID == nil {
-		id = nil
-	}
 	list := f.Subs
 	f.Subs = nil // it is not to be used again before all are answered
 	s.did = n.time
-	coming := len(list)
-	s.open(&opening{
-		list: list,
-		tell: func(c *cursor, f *wire.Follow, info *twohop.Info) {
-			s.own(appendSubscribed(n.scratch(), id, c, f, info))
-			coming--
-			s.advise(c, f, coming)
-		},
-		fail: func(f *wire.Follow, err error) {
-			s.own(wire.AppendError(n.scratch(), id, n.h.asError(f.Channel, err)))
-			coming--
-		},
-		done: func() {
-			s.settle()
-			s.resume()
-		},
-	})
-	if !s.busy { // all were answered
+	if s.open(s, f.ID, list) {
 		clear(list)
 		f.Subs = list[:0]
 	}
+}
+
+// follows implements opener.
+func (s *socket) follows(o *opening, f *wire.Follow, c *cursor, info *twohop.Info) {
+	s.own(appendSubscribed(s.node.scratch(), o.id, c, f, info))
+	s.advise(c, f, o.coming())
+}
+
+// fails implements opener.
+func (s *socket) fails(o *opening, f *wire.Follow, err error) {
+	s.own(wire.AppendError(s.node.scratch(), o.id, s.node.h.asError(f.Channel, err)))
+}
+
+// answered implements opener.
+func (s *socket) answered(*opening) {
+	s.settle()
+	s.resume()
 }
 
 // appendSubscribed says from where on a cursor follows its channel; info is nil

@@ -87,19 +87,7 @@ func (s *stream) start(q *wire.Subscribe) {
 		s.port.SetDue(o.LongPoll)
 	case poll:
 	}
-	s.open(&opening{
-		list: q.Subs,
-		tell: s.tell,
-		fail: func(f *wire.Follow, err error) {
-			s.own(wire.AppendError(n.scratch(), nil, n.h.asError(f.Channel, err)))
-			s.repeated()
-			s.hold(f) // for the token
-		},
-		done: func() {
-			s.advise(q, termsOf(q))
-			s.begin()
-		},
-	})
+	s.open(s, nil, q.Subs)
 }
 
 func (s *stream) count(d int64) {
@@ -114,12 +102,24 @@ func (s *stream) count(d int64) {
 	}
 }
 
-// tell says from where on a channel is followed. Who polls and named the place
-// itself knows it.
-func (s *stream) tell(c *cursor, f *wire.Follow, info *twohop.Info) {
+// follows implements opener. Who polls and named the place itself knows it.
+func (s *stream) follows(_ *opening, f *wire.Follow, c *cursor, info *twohop.Info) {
 	if s.live == sse || !s.resumed && f.From.Kind != twohop.FromOffset {
 		s.own(appendSubscribed(s.node.scratch(), nil, c, f, info))
 	}
+}
+
+// fails implements opener.
+func (s *stream) fails(_ *opening, f *wire.Follow, err error) {
+	s.own(wire.AppendError(s.node.scratch(), nil, s.node.h.asError(f.Channel, err)))
+	s.repeated()
+	s.hold(f) // for the token
+}
+
+// answered implements opener.
+func (s *stream) answered(o *opening) {
+	s.advise(o.list)
+	s.begin()
 }
 
 // hold keeps the place in the list of a channel that cannot be followed.

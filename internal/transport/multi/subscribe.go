@@ -81,7 +81,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.unregister(n)
-	c := &response{w: w, p: p, h: h, terms: termsOf(q)}
+	c := &response{w: w, p: p, h: h, terms: termsOf(q.Subs)}
 	p.write = c.write
 	s := n.newStream(p, c, q)
 	s.start(q)

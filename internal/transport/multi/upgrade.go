@@ -14,7 +14,8 @@ import (
 // serveSocket answers a handshake through net/http, and gives the connection a
 // goroutine that writes and one that reads.
 func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
-	a, refusal := websocket.OfferOf(r).Agree()
+	o := websocket.OfferOf(r)
+	a, refusal := o.Agree()
 	if refusal != nil {
 		if refusal.Header[0] != "" {
 			w.Header().Set(refusal.Header[0], refusal.Header[1])
@@ -47,7 +48,7 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if c, ok := nc.(interface{ CloseWrite() error }); ok {
 		p.shut = func() { _ = c.CloseWrite() } // fails with the connection
 	}
-	s := n.newSocket(p, a, fields, h.opts.Heartbeat)
+	s := n.newSocket(p, &a, fields, h.opts.Heartbeat)
 	l.s = s
 	var reading sync.WaitGroup
 	reading.Go(func() { l.read(first) })

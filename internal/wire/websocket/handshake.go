@@ -1,9 +1,11 @@
 package websocket
 
 import (
+	"bytes"
 	"crypto/sha1" //nolint:gosec // RFC 6455 wants it
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gobwas/httphead"
@@ -18,56 +20,66 @@ const Protocol = "twohop.v1"
 
 // Offer is what a request says about WebSocket.
 type Offer struct {
-	Method                        string
+	Method                        []byte
 	HTTP11                        bool // the version of HTTP
-	Connection, Upgrade, Version  string
-	Key, Subprotocols, Extensions string
+	Connection, Upgrade, Version  []byte
+	Key, Subprotocols, Extensions []byte
 }
 
 // OfferOf takes the offer from a request of net/http.
-func OfferOf(r *http.Request) *Offer {
-	o := &Offer{Method: r.Method, HTTP11: r.ProtoMajor == 1 && r.ProtoMinor == 1}
-	for _, name := range [...]string{"Connection", "Upgrade", "Sec-Websocket-Version", "Sec-Websocket-Key", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"} {
-		for _, value := range r.Header[name] {
-			o.add(strings.ToLower(name), value)
-		}
-	}
-	return o
-}
-
-// OfferIn takes the offer from a request of the strict parser.
-func OfferIn(r *wire.Request) *Offer {
-	o := &Offer{Method: string(r.Method), HTTP11: true}
-	for i := range r.Fields[:r.N] {
-		f := &r.Fields[i]
-		for _, name := range [...]string{"connection", "upgrade", "sec-websocket-version", "sec-websocket-key", "sec-websocket-protocol", "sec-websocket-extensions"} {
-			if f.Is(name) {
-				o.add(name, string(f.Value))
-				break
+func OfferOf(r *http.Request) (o Offer) {
+	o.Method, o.HTTP11 = []byte(r.Method), r.ProtoMajor == 1 && r.ProtoMinor == 1
+	for name, values := range r.Header {
+		if to := o.field([]byte(name)); to != nil {
+			for _, v := range values {
+				add(to, []byte(v))
 			}
 		}
 	}
 	return o
 }
 
-func (o *Offer) add(name, value string) {
-	var to *string
-	switch name {
-	case "connection":
-		to = &o.Connection
-	case "upgrade":
-		to = &o.Upgrade
-	case "sec-websocket-version":
-		to = &o.Version
-	case "sec-websocket-key":
-		to = &o.Key
-	case "sec-websocket-protocol":
-		to = &o.Subprotocols
-	case "sec-websocket-extensions":
-		to = &o.Extensions
+// OfferIn takes the offer from a request of the strict parser, and holds as long
+// as that.
+func OfferIn(r *wire.Request) (o Offer) {
+	o.Method, o.HTTP11 = r.Method, true
+	for i := range r.Fields[:r.N] {
+		f := &r.Fields[i]
+		if to := o.field(f.Name); to != nil {
+			add(to, f.Value)
+		}
 	}
-	if *to != "" {
-		value = *to + ", " + value // no key and no version any more
+	return o
+}
+
+// field is where the value of a header field goes, or nil.
+func (o *Offer) field(name []byte) *[]byte {
+	is := func(lower string, to *[]byte) *[]byte {
+		if strings.EqualFold(string(name), lower) {
+			return to
+		}
+		return nil
+	}
+	switch len(name) {
+	case len("connection"):
+		return is("connection", &o.Connection)
+	case len("upgrade"):
+		return is("upgrade", &o.Upgrade)
+	case len("sec-websocket-version"):
+		return is("sec-websocket-version", &o.Version)
+	case len("sec-websocket-key"):
+		return is("sec-websocket-key", &o.Key)
+	case len("sec-websocket-protocol"):
+		return is("sec-websocket-protocol", &o.Subprotocols)
+	case len("sec-websocket-extensions"):
+		return is("sec-websocket-extensions", &o.Extensions)
+	}
+	return nil
+}
+
+func add(to *[]byte, value []byte) {
+	if len(*to) > 0 {
+		value = slices.Concat(*to, []byte(", "), value) // no key and no version any more
 	}
 	*to = value
 }
@@ -83,23 +95,24 @@ type Refusal struct {
 type Agreement struct {
 	Deflate bool // permessage-deflate, without context takeover
 
-	key    string
+	key    [keyBytes]byte
 	window bool // the offer named the server's window: 15 bits
 }
 
-// Agree checks an offer. One of its results is nil.
-func (o *Offer) Agree() (*Agreement, *Refusal) {
-	refuse := func(status int, name, value, message, hint string) (*Agreement, *Refusal) {
+const keyBytes = 24 // 16 as base64
+
+// Agree checks an offer. The agreement holds if there is no refusal.
+func (o *Offer) Agree() (a Agreement, _ *Refusal) {
+	refuse := func(status int, name, value, message, hint string) (Agreement, *Refusal) {
 		code := twohop.CodeInvalidHeader
 		if status == http.StatusMethodNotAllowed {
 			code = twohop.CodeMethod
 		}
-		return nil, &Refusal{status, [2]string{name, value}, &twohop.Error{Code: code, Message: message, Hint: hint}}
+		return Agreement{}, &Refusal{status, [2]string{name, value}, &twohop.Error{Code: code, Message: message, Hint: hint}}
 	}
 	const use = "open it with a WebSocket client (RFC 6455); PROTOCOL.md section 8 shows how"
-	key, err := base64.StdEncoding.Strict().DecodeString(o.Key)
 	switch {
-	case o.Method != http.MethodGet:
+	case string(o.Method) != http.MethodGet:
 		return refuse(http.StatusMethodNotAllowed, "Allow", http.MethodGet, "a WebSocket begins with a GET", use)
 	case !o.HTTP11:
 		return refuse(http.StatusBadRequest, "", "", "a WebSocket begins with a request of HTTP/1.1", use)
@@ -107,32 +120,47 @@ func (o *Offer) Agree() (*Agreement, *Refusal) {
 		return refuse(http.StatusBadRequest, "", "", "Upgrade has to be websocket", use)
 	case !hasToken(o.Connection, "upgrade"):
 		return refuse(http.StatusBadRequest, "", "", "Connection has to name Upgrade", "a proxy on the way may have taken it off: make it pass Upgrade and Connection on")
-	case o.Version != "13":
+	case string(o.Version) != "13":
 		return refuse(http.StatusUpgradeRequired, "Sec-WebSocket-Version", "13", "Sec-WebSocket-Version has to be 13", "use version 13 (RFC 6455)")
-	case err != nil || len(key) != 16 || len(o.Key) != 24:
+	case !isKey(o.Key):
 		return refuse(http.StatusBadRequest, "", "", "Sec-WebSocket-Key has to be 16 bytes as base64, once", use)
 	case !hasProtocol(o.Subprotocols):
 		return refuse(http.StatusBadRequest, "", "", "Sec-WebSocket-Protocol does not offer "+Protocol, `name the subprotocol: new WebSocket(url, "`+Protocol+`")`)
 	}
-	a := &Agreement{key: o.Key}
+	copy(a.key[:], o.Key)
 	a.deflate(o.Extensions)
 	return a, nil
 }
 
+// strict refuses bits that no encoder sets.
+var strict = base64.StdEncoding.Strict()
+
+// isKey reports whether a key is 16 bytes as base64.
+func isKey(key []byte) bool {
+	var b [keyBytes]byte
+	if len(key) != keyBytes {
+		return false
+	}
+	n, err := strict.Decode(b[:], key)
+	return err == nil && n == 16
+}
+
 // hasToken looks for a word in a list, whatever its case.
-func hasToken(list, lower string) bool {
-	for t := range strings.SplitSeq(list, ",") {
-		if strings.EqualFold(strings.Trim(t, " \t"), lower) {
+func hasToken(list []byte, lower string) bool {
+	for t := range bytes.SplitSeq(list, comma) {
+		if strings.EqualFold(string(bytes.Trim(t, " \t")), lower) {
 			return true
 		}
 	}
 	return false
 }
 
+var comma = []byte(",")
+
 // hasProtocol looks for the subprotocol, whose case counts.
-func hasProtocol(list string) bool {
-	for t := range strings.SplitSeq(list, ",") {
-		if strings.Trim(t, " \t") == Protocol {
+func hasProtocol(list []byte) bool {
+	for t := range bytes.SplitSeq(list, comma) {
+		if string(bytes.Trim(t, " \t")) == Protocol {
 			return true
 		}
 	}
@@ -141,11 +169,11 @@ func hasProtocol(list string) bool {
 
 // deflate takes the first offer of permessage-deflate that can be kept. One
 // that wants a smaller window than 32 KiB of the server can not.
-func (a *Agreement) deflate(extensions string) {
-	if extensions == "" {
+func (a *Agreement) deflate(extensions []byte) {
+	if len(extensions) == 0 {
 		return
 	}
-	offers, ok := httphead.ParseOptions([]byte(extensions), nil)
+	offers, ok := httphead.ParseOptions(extensions, nil)
 	if !ok {
 		return // extensions are an offer: what cannot be understood is not taken
 	}
@@ -166,7 +194,7 @@ func (a *Agreement) deflate(extensions string) {
 // (each with its line end) if there are any.
 func (a *Agreement) Append(dst []byte, fields string) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
-	dst = appendAccept(dst, a.key)
+	dst = appendAccept(dst, &a.key)
 	dst = append(dst, "\r\nSec-WebSocket-Protocol: "+Protocol+"\r\n"...)
 	if a.Deflate {
 		dst = append(dst, "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"...)
@@ -178,7 +206,10 @@ func (a *Agreement) Append(dst []byte, fields string) []byte {
 	return append(append(dst, fields...), "\r\n"...)
 }
 
-func appendAccept(dst []byte, key string) []byte {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 wants it
+func appendAccept(dst []byte, key *[keyBytes]byte) []byte {
+	const id = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+	var text [keyBytes + len(id)]byte
+	copy(text[copy(text[:], key[:]):], id)
+	sum := sha1.Sum(text[:]) //nolint:gosec // RFC 6455 wants it
 	return base64.StdEncoding.AppendEncode(dst, sum[:])
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ const chromium = "GET /v1/ws HTTP/1.1\r\n" +
 	"Sec-WebSocket-Protocol: twohop.v1\r\n\r\n"
 
 // both takes the offer of a request in both ways, which have to agree.
-func both(t *testing.T, request string) *Offer {
+func both(t *testing.T, request string) Offer {
 	t.Helper()
 	full, err := http.ReadRequest(bufio.NewReader(strings.NewReader(request)))
 	if err != nil {
@@ -41,7 +42,7 @@ func both(t *testing.T, request string) *Offer {
 	}
 	o := OfferOf(full)
 	if v != wire.Unusual {
-		if strict := OfferIn(&r); *strict != *o {
+		if strict := OfferIn(&r); !reflect.DeepEqual(strict, o) {
 			t.Errorf("%q: %+v and %+v", request, strict, o)
 		}
 	}
@@ -55,7 +56,8 @@ func TestHandshake(t *testing.T) {
 	}
 	f := func(fields, protocol, extensions string, change ...string) {
 		t.Helper()
-		a, no := both(t, strings.NewReplacer(change...).Replace(chromium)).Agree()
+		o := both(t, strings.NewReplacer(change...).Replace(chromium))
+		a, no := o.Agree()
 		if no != nil {
 			t.Errorf("%q: %v", change, no.Err)
 			return
@@ -104,7 +106,8 @@ func TestHandshake(t *testing.T) {
 func TestHandshakeRefuses(t *testing.T) {
 	f := func(status int, code twohop.Code, change ...string) {
 		t.Helper()
-		_, no := both(t, strings.NewReplacer(change...).Replace(chromium)).Agree()
+		o := both(t, strings.NewReplacer(change...).Replace(chromium))
+		_, no := o.Agree()
 		if no == nil || no.Status != status || no.Err.Code != code || no.Err.Hint == "" {
 			t.Errorf("%q: got %+v", change, no)
 		} else if (no.Header[0] != "") != (status != 400) {
@@ -139,7 +142,8 @@ func BenchmarkHandshake(b *testing.B) {
 		if _, v := wire.ParseRequest(in, &r); v != wire.Upgrade {
 			b.Fatal(v)
 		}
-		a, no := OfferIn(&r).Agree()
+		o := OfferIn(&r)
+		a, no := o.Agree()
 		if no != nil {
 			b.Fatal(no.Err)
 		}
