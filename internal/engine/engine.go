@@ -86,6 +86,13 @@ type Engine interface {
 	Close() error
 }
 
+// Knower is an Engine that can tell about some channels without waiting.
+type Knower interface {
+	// Known is Info for a channel that is at hand. It takes no time; false means
+	// that Info has to be asked.
+	Known(name string) (twohop.Info, bool)
+}
+
 // Capabilities say what an engine can promise. A rule that asks for more is
 // refused at start-up.
 type Capabilities struct {

@@ -22,7 +22,7 @@ type Channel struct {
 	err   error // of loading
 
 	// guarded by the lock of the hub's shard
-	ready     chan struct{} // closed when loaded; then err and what of info never changes may be read
+	ready     chan struct{} // closed when loaded; then err and what of info never changes may be read. nil while nobody waits for that
 	refs      int
 	idleSince time.Duration // since the process began
 
@@ -54,7 +54,7 @@ type Channel struct {
 // load asks the engine about the channel once for all that opened it. The
 // channel is in the hub already, so what the feed tells meanwhile is not missed.
 func (c *Channel) load(ctx context.Context) {
-	defer close(c.ready)
+	defer c.settled()
 	for {
 		info, err := c.hub.eng.Info(context.WithoutCancel(ctx), c.name)
 		if err != nil {
@@ -87,10 +87,24 @@ func (c *Channel) loadAs(info twohop.Info) bool {
 	return true
 }
 
+// settled tells all that wait for the channel that it was loaded, or not.
+func (c *Channel) settled() {
+	s := &c.hub.shards[c.hub.hash(c.name)%shards]
+	s.Lock()
+	defer s.Unlock()
+	if c.ready != nil {
+		close(c.ready)
+	}
+	c.ready = loaded // one for all: a live channel is to be small
+}
+
+// mortal reports whether a channel can end by itself.
+func mortal(i *twohop.Info) bool { return i.TTL != 0 || !i.ExpiresAt.IsZero() }
+
 // fresh asks the engine again where a lifetime could have ended unnoticed, and
 // renews a sliding one.
 func (c *Channel) fresh(ctx context.Context) error {
-	if c.info.TTL == 0 && c.info.ExpiresAt.IsZero() {
+	if !mortal(&c.info) {
 		return nil
 	}
 	if _, err := c.hub.eng.Info(ctx, c.name); err != nil {
@@ -224,7 +238,7 @@ func (c *Channel) gone(at twohop.Offset) error {
 func (c *Channel) usable() bool {
 	select {
 	case <-c.ready:
-		return c.err == nil && c.info.TTL == 0 && c.info.ExpiresAt.IsZero()
+		return c.err == nil && !mortal(&c.info)
 	default:
 		return false
 	}
@@ -255,6 +269,19 @@ func (c *Channel) TryRead(from twohop.Offset) *View {
 		return nil
 	}
 	return c.remember(join(run))
+}
+
+// AtTail fills the caller's own view with the empty page at the tail, if that is
+// what there is after an offset. It is not shared, and costs nothing.
+func (c *Channel) AtTail(at twohop.Offset, v *View) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deleted || at != c.info.Tail {
+		return false
+	}
+	v.Batch = twohop.Batch{From: at, Next: at}
+	v.UpToDate, v.Closed = true, c.info.Closed
+	return true
 }
 
 // KeepRest keeps the empty page at the tail for others who poll there.

@@ -57,10 +57,7 @@ type Hub struct {
 	opts Options
 	seed maphash.Seed
 
-	shards [shards]struct {
-		sync.Mutex // guards live; never held with a channel's lock wanted or across a call out
-		live       map[string]*Channel
-	}
+	shards  [shards]shard
 	wakers  []*waker
 	awaited awaited
 	idle    atomic.Int64  // live channels without readers
@@ -68,6 +65,11 @@ type Hub struct {
 	places  chan struct{} // a token for each read of the engine that is under way
 	stop    chan struct{}
 	stopped sync.WaitGroup
+}
+
+type shard struct {
+	sync.Mutex // guards live; never held with a channel's lock wanted or across a call out
+	live       map[string]*Channel
 }
 
 // New makes a hub and starts the engine's feed into it.
@@ -139,6 +141,38 @@ func (h *Hub) Peek(name string) *Channel {
 	return c
 }
 
+// TryOpen is Open where nothing may wait. It returns nil where the engine has to
+// be asked.
+func (h *Hub) TryOpen(name string) *Channel {
+	known, ok := h.eng.(engine.Knower)
+	if !ok {
+		return nil
+	}
+	if info, ok := known.Known(name); !ok || mortal(&info) {
+		return nil // and leaves no trace
+	}
+	s, c, mine := h.join(name)
+	if !mine {
+		s.Lock()
+		usable := c.usable()
+		s.Unlock()
+		if !usable {
+			h.release(c)
+			return nil
+		}
+		return c
+	}
+	if info, ok := known.Known(name); ok && !mortal(&info) && c.loadAs(info) { // again, as the feed tells it now what comes
+		c.settled()
+		return c
+	}
+	go func() { // something happened that very moment
+		c.load(context.Background()) //nolint:forbidigo // the engine bounds its own time
+		h.release(c)
+	}()
+	return nil
+}
+
 // Adopt counts in one more reader of a channel that was peeked at, who must
 // Close it. It fails if the channel has left the hub.
 func (h *Hub) Adopt(c *Channel) bool {
@@ -173,31 +207,38 @@ var loaded = func() chan struct{} {
 	return c
 }()
 
+// join counts in one more reader of a channel that is live or becomes it now:
+// then it is the caller's to load.
+func (h *Hub) join(name string) (s *shard, c *Channel, mine bool) {
+	hash := h.hash(name)
+	s = &h.shards[hash%shards]
+	s.Lock()
+	defer s.Unlock()
+	c = s.live[name]
+	switch {
+	case c == nil:
+		mine = true
+		c = &Channel{hub: h, name: name, waker: h.wakers[hash/shards%uint64(len(h.wakers))]}
+		s.live[name] = c
+	case c.refs == 0:
+		h.idle.Add(-1)
+	case c.ready == nil:
+		c.ready = make(chan struct{})
+	}
+	c.refs++
+	return s, c, mine
+}
+
 // open is Open for one try. It reports whether it joined another's.
 func (h *Hub) open(ctx context.Context, name string) (_ *Channel, joined bool, _ error) {
-	hash := h.hash(name)
-	s := &h.shards[hash%shards]
-	ready := loaded
-	s.Lock()
-	c := s.live[name]
-	if c == nil {
-		c = &Channel{hub: h, name: name, waker: h.wakers[hash/shards%uint64(len(h.wakers))], ready: make(chan struct{})}
-		s.live[name] = c
-		c.refs = 1
-		s.Unlock()
+	s, c, mine := h.join(name)
+	if mine {
 		c.load(ctx)
-		s.Lock()
-		c.ready = loaded // one for all: a live channel is to be small
-		s.Unlock()
-	} else {
-		if c.refs == 0 {
-			h.idle.Add(-1)
-		}
-		c.refs++
-		joined = true
-		ready = c.ready
-		s.Unlock()
 	}
+	joined = !mine
+	s.Lock()
+	ready := c.ready
+	s.Unlock()
 	select {
 	case <-ready:
 	case <-ctx.Done():

@@ -193,6 +193,22 @@ func (e *Engine) Info(ctx context.Context, name string) (info twohop.Info, err e
 	return info, err
 }
 
+// Known implements engine.Knower.
+func (e *Engine) Known(name string) (info twohop.Info, ok bool) {
+	if e.begin(name) != nil {
+		return info, false
+	}
+	defer e.ops.Done()
+	ch, used, ok := e.cache.peek(name)
+	if !ok {
+		return info, false
+	}
+	if ch, err := ch.seen(name, used, time.Now()); err == nil {
+		return ch.Info(ch.level()), true
+	}
+	return info, false
+}
+
 // Read implements engine.Engine.
 func (e *Engine) Read(ctx context.Context, name string, from twohop.Offset, maxBytes int) (b twohop.Batch, err error) {
 	err = e.reading(ctx, name, func(ch *channel) error {

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"twohop"
+	"twohop/internal/engine"
 )
 
 func modelCases() []testCase {
@@ -280,8 +281,16 @@ func (w *world) compareOne() {
 // compare reads a whole channel and its offsets.
 func (w *world) compare(name string) {
 	m := w.channels[name]
+	k, knows := w.eng.(engine.Knower)
+	known, ok := twohop.Info{}, false
+	if knows {
+		known, ok = k.Known(name)
+	}
 	info, err := w.eng.Info(w.Context(), name)
 	w.expect(err, w.code(name), "Info")
+	if ok && (err != nil || known != info) {
+		w.rt.Fatalf("%s is known as %+v, and is %+v, %v", name, known, info, err)
+	}
 	if err != nil {
 		return
 	}

@@ -38,6 +38,16 @@ func (e *Engine) Info(_ context.Context, name string) (twohop.Info, error) {
 	return ch.state.Info(twohop.LevelMemory), nil
 }
 
+// Known implements engine.Knower.
+func (e *Engine) Known(name string) (twohop.Info, bool) {
+	ch, err := e.lock(name)
+	if err != nil {
+		return twohop.Info{}, false
+	}
+	defer ch.mu.RUnlock()
+	return ch.state.Info(twohop.LevelMemory), true
+}
+
 // Touch implements engine.Engine.
 func (e *Engine) Touch(name string) {
 	if ch, err := e.lock(name); err == nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"twohop"
+	"twohop/internal/hub"
 	"twohop/internal/park"
 	"twohop/internal/wire"
 )
@@ -86,6 +87,7 @@ type parkedLoop struct {
 	out      []byte // for answers that are sent before the next is made
 	spare    []byte // room for a request that arrives in part
 	unused   *reader
+	nothing  hub.View // the empty page that is being answered
 	draining bool
 	date     []byte
 	dated    int64

@@ -39,6 +39,11 @@ func (r *reader) get(b []byte) (stop bool) {
 	}
 	r.close = p.req.Close
 	ch := p.h.hub.Peek(name)
+	if ch == nil {
+		if ch = p.h.hub.TryOpen(name); ch != nil {
+			defer ch.Close()
+		}
+	}
 	if ch == nil || a.lastID != "" || !a.q.simple(p.req.Query) {
 		r.open(b, name, a)
 	} else {
@@ -234,6 +239,10 @@ func (r *reader) begin(b []byte, ch *hub.Channel, at twohop.Offset, a *ask) {
 			r.answer(ch, v, a)
 			return
 		}
+	}
+	if a.q.live != poll && ch.AtTail(at, &r.p.nothing) {
+		r.answer(ch, &r.p.nothing, a)
+		return
 	}
 	if v := ch.TryRead(at); v != nil {
 		r.answer(ch, v, a)

@@ -127,7 +127,13 @@ func (o *opening) here(f *wire.Follow) bool {
 	if f.TailRecords != nil || f.Since != nil {
 		return false
 	}
-	ch := o.k.node.h.hub.Peek(f.Channel)
+	h := o.k.node.h.hub
+	ch := h.Peek(f.Channel)
+	if ch == nil {
+		if ch = h.TryOpen(f.Channel); ch != nil {
+			defer ch.Close()
+		}
+	}
 	return ch != nil && o.place(f, &located{ch: ch, at: ch.Locate(f.From)})
 }
 
