@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -15,20 +16,24 @@ import (
 // epoll is what a loop sleeps in. There are two ways to sleep.
 //
 // A system call that the runtime does not know of is the cheaper one for a short
-// sleep. Of one that it knows of it tells its monitor, which then looks around
-// every 20 us for a while, and that costs more than what happens where little
-// does. But the goroutine keeps its processor meanwhile. After 10 ms, or when
+// sleep, and the goroutine keeps its processor meanwhile. After 10 ms, or when
 // all are to stop for the collector, the runtime interrupts it by a signal.
 //
-// So a long sleep is left to the runtime, as of any goroutine that waits for a
-// file, and one now and then in any case.
+// A long sleep is left to the runtime, as of any goroutine that waits for a file.
+// But when something happens after all processors were idle, the runtime's
+// monitor looks around every 20 us for some milliseconds, which costs more than
+// what happens where little does. So one loop keeps its processor as long as
+// something happens now and then, and all but one do if it happens often. The
+// last processor is given to the runtime's other goroutines every few
+// milliseconds at least.
 type epoll struct {
-	fd      int
-	events  [512]unix.EpollEvent
-	n       int       // of events, when last asked
-	short   bool      // the last sleep was
-	left    time.Time // when a sleep was left to the runtime
-	mayKeep bool      // there is another processor, and signals are sent
+	fd     int
+	events [512]unix.EpollEvent
+	n      int           // of events, when last asked
+	began  time.Time     // when the sleep did, over interruptions
+	slept  time.Duration // the last time
+	left   time.Time     // when a sleep was left to the runtime
+	procs  int32         // processors; 1 if none may be kept
 
 	// gate is an epoll of its own that the runtime waits for. There are events at
 	// it when there are at fd, once after it was opened. If the runtime waited
@@ -40,10 +45,15 @@ type epoll struct {
 	passable func(uintptr) bool
 }
 
+// The next sleep is thought to be as long as the last one.
 const (
-	short = 2 * time.Millisecond // of a sleep; the next one is thought to be as short
-	leave = 5 * time.Millisecond // after which a sleep is left to the runtime in any case
+	short    = 2 * time.Millisecond
+	moderate = 20 * time.Millisecond
+	leave    = 5 * time.Millisecond // after which the last processor is left to the runtime
 )
+
+// kept is how many loops sleep and keep their processor.
+var kept atomic.Int32
 
 func newEpoll() (*epoll, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
@@ -83,18 +93,34 @@ func (e *epoll) poll() []unix.EpollEvent {
 
 // wait sleeps until there are events. It may return none.
 func (e *epoll) wait() []unix.EpollEvent {
-	began := time.Now()
-	e.opened = false
-	if e.short && e.mayKeep && began.Sub(e.left) < leave {
-		e.ask(-1)
-	} else {
-		e.left, e.mayKeep = began, runtime.GOMAXPROCS(0) > 1 && !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff")
-		if e.raw.Read(e.passable) != nil {
-			e.ask(-1)
-		}
+	now := time.Now()
+	if e.began.IsZero() {
+		e.began = now
 	}
-	e.short = time.Since(began) < short
+	switch others := kept.Add(1); {
+	case e.slept < moderate && now.Sub(e.began) < moderate && others < e.procs,
+		e.slept < short && now.Sub(e.left) < leave && e.procs > 1:
+		e.ask(-1)
+		kept.Add(-1)
+	default:
+		kept.Add(-1)
+		e.leave(now)
+	}
+	if e.n > 0 {
+		e.slept, e.began = time.Since(e.began), time.Time{}
+	}
 	return e.events[:e.n]
+}
+
+// leave leaves a sleep to the runtime.
+func (e *epoll) leave(now time.Time) {
+	e.left, e.opened = now, false
+	if e.procs = int32(runtime.GOMAXPROCS(0)); strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff") { //nolint:gosec // a few
+		e.procs = 1 // it would not be interrupted
+	}
+	if e.raw.Read(e.passable) != nil {
+		e.ask(-1)
+	}
 }
 
 // pass tells whether there are events, and if not it opens the gate for them.

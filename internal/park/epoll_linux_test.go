@@ -45,9 +45,8 @@ func TestEpollMissesNothing(t *testing.T) {
 	defer close(next)
 	ways := [2]int{}
 	for range n {
-		e.short, e.mayKeep, e.left = rand.IntN(2) == 0, true, time.Time{} //nolint:gosec // a test's dice
-		if e.short {
-			e.left = time.Now()
+		if e.procs, e.slept = 2, 0; rand.IntN(2) == 0 { //nolint:gosec // a test's dice
+			e.slept = time.Hour
 		}
 		before := e.left
 		next <- struct{}{}
@@ -88,7 +87,7 @@ func TestEpollLetsTheCollectorWork(t *testing.T) {
 	go func() {
 		defer close(done)
 		for !end.Load() {
-			e.short, e.mayKeep, e.left = true, true, time.Now()
+			e.procs, e.slept, e.began = 2, 0, time.Time{}
 			sleeps.Add(1)
 			e.wait()
 		}
