@@ -116,7 +116,9 @@ func (ch *channel) appendLocked(a *twohop.Append, now time.Time, t *telling) (tw
 	if ch.trimLocked(now) {
 		t.trimmed, t.newStart = true, ch.state.Offset(ch.state.Start)
 	}
-	ch.scheduleLocked()
+	if ch.perishesLocked() {
+		ch.scheduleLocked()
+	}
 	return ack, nil
 }
 
@@ -149,7 +151,9 @@ func (ch *channel) makeRoomLocked(a *twohop.Append, newProducer bool, now time.T
 // reserved.
 func (ch *channel) addLocked(first uint64, data []byte, ends []uint32, at int64) {
 	if len(ends) > 0 {
-		ch.records.add(first, data, ends, at)
+		if ch.records.add(&ch.engine.chunking, first, data, ends, at) {
+			ch.scheduleLocked()
+		}
 		ch.readable += uint64(len(data))
 	}
 }

@@ -2,6 +2,7 @@ package memlog
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,12 +77,14 @@ func (ch *channel) use(now time.Time) {
 }
 
 // reserveLocked takes room for n bytes. Where there is none it gives up what
-// retention already allowed to drop before it says so.
+// retention already allowed to drop, and packs what it can, before it says so.
 func (ch *channel) reserveLocked(n int64) error {
 	e := ch.engine
 	if e.used.Add(n) > e.max {
 		e.used.Add(-n)
 		ch.releaseLocked(ch.cutLocked(true))
+		freed, _ := ch.records.pack(&e.chunking, math.MaxInt64, -1)
+		ch.releaseLocked(freed)
 		if e.used.Add(n) > e.max {
 			e.used.Add(-n)
 			return errFull(ch.name, e.max)

@@ -4,7 +4,9 @@
 // order in which they were queued, and tells the feed of each before it goes on
 // to the next. No lock is held while the feed or a caller is called. What is
 // kept never takes more than MaxBytes: an append that finds no room is refused,
-// and nothing that was acknowledged is dropped but by retention.
+// and nothing that was acknowledged is dropped but by retention. Records that are
+// not among the newest are packed, some dozens together, where that makes them
+// smaller.
 //
 // Reads take a short lock of their channel to learn where its records lie, and
 // work on those, which never change, without it.
@@ -33,9 +35,10 @@ type Options struct {
 
 // Engine keeps channels in memory. It implements engine.Engine.
 type Engine struct {
-	max    int64
-	window time.Duration
-	seed   maphash.Seed
+	max      int64
+	window   time.Duration
+	chunking chunking
+	seed     maphash.Seed
 
 	sink    engine.Sink // set by Follow, before anything else is called
 	shards  [shardCount]shard
@@ -52,9 +55,10 @@ var _ engine.Engine = (*Engine)(nil)
 // Open makes an empty engine.
 func Open(o Options) *Engine {
 	e := &Engine{
-		max:    int64(min(cmp.Or(o.MaxBytes, 1<<30), 1<<62)),
-		window: cmp.Or(o.IdempotencyWindow, 5*time.Minute),
-		seed:   maphash.MakeSeed(),
+		max:      int64(min(cmp.Or(o.MaxBytes, 1<<30), 1<<62)),
+		window:   cmp.Or(o.IdempotencyWindow, 5*time.Minute),
+		chunking: defaultChunking,
+		seed:     maphash.MakeSeed(),
 	}
 	for i := range e.shards {
 		e.shards[i] = shard{engine: e, index: i, channels: map[string]*channel{}}

@@ -98,19 +98,18 @@ func (e *Engine) Since(_ context.Context, name string, t time.Time) (twohop.Offs
 	defer ch.mu.RUnlock()
 	s := &ch.state
 	for _, sp := range ch.spansLocked(s.Start) {
-		i := sort.Search(len(sp.entries), func(i int) bool { return !time.Unix(0, sp.entries[i].at).Before(t) })
-		if i < len(sp.entries) && sp.entries[i].first < sp.to {
-			return s.Offset(sp.entries[i].first), nil
+		if e := sp.since(t); e != nil && e.first < sp.to {
+			return s.Offset(max(e.first, sp.from)), nil
 		}
 	}
 	return s.Offset(s.Tail), nil
 }
 
-// span is a run of entries of one log epoch that holds the records up to a
-// position, and maybe more.
+// span is the entries of one log epoch that hold the records from a position up
+// to another, and maybe more.
 type span struct {
-	entries []entry
-	to      uint64
+	entries
+	from, to uint64
 }
 
 // spansLocked finds the records after pos. What it returns stays as it is when
@@ -124,14 +123,12 @@ func (ch *channel) spansLocked(pos uint64) []span {
 		if p.To > pos {
 			a := ch.ancestors[i]
 			a.mu.RLock() // a fork is locked before its ancestors
-			entries := a.records.entries
+			spans = append(spans, span{a.records.entries, max(pos, p.From), p.To})
 			a.mu.RUnlock()
-			spans = append(spans, span{entries[find(entries, max(pos, p.From)):], p.To})
 		}
 	}
 	if ch.state.Tail > max(pos, ch.state.Base) {
-		entries := ch.records.entries
-		spans = append(spans, span{entries[find(entries, pos):], ch.state.Tail})
+		spans = append(spans, span{ch.records.entries, pos, ch.state.Tail})
 	}
 	return spans
 }
@@ -162,8 +159,7 @@ type piece struct {
 func pieces(spans []span, pos uint64) iter.Seq[piece] {
 	return func(yield func(piece) bool) {
 		for _, sp := range spans {
-			for i := range sp.entries {
-				e := &sp.entries[i]
+			for e := range sp.entries.from(sp.from) {
 				if e.first >= sp.to {
 					break
 				}
@@ -187,9 +183,9 @@ func (p piece) fit(limit uint64) uint64 {
 }
 
 // bytes are those of the records.
-func (p piece) bytes() []byte {
+func (p piece) bytes(u *unpacker) []byte {
 	from, to := p.upTo(p.lo), p.upTo(p.lo+p.n)
-	return p.data[from:to:to]
+	return u.bytes(p.entry)[from:to:to]
 }
 
 // gather joins the records of the spans after pos: at least one, and more as
@@ -214,20 +210,21 @@ func gather(spans []span, pos uint64, maxBytes int) ([]byte, []uint32) {
 			break
 		}
 	}
+	var u unpacker
 	switch count {
 	case 0:
 		return nil, nil
 	case first.n:
 		if first.lo == 0 {
-			return first.bytes(), first.ends[:count:count]
+			return first.bytes(&u), first.ends[:count:count]
 		}
-		return first.bytes(), rebased(make([]uint32, 0, count), 0, first)
+		return first.bytes(&u), rebased(make([]uint32, 0, count), 0, first)
 	}
 	data, ends := make([]byte, 0, size), make([]uint32, 0, count)
 	for p := range pieces(spans, pos) {
 		p.n = min(p.n, count-uint64(len(ends)))
 		ends = rebased(ends, uint32(len(data)), p)
-		data = append(data, p.bytes()...)
+		data = append(data, p.bytes(&u)...)
 		if uint64(len(ends)) == count {
 			break
 		}

@@ -21,14 +21,14 @@ func (ch *channel) runLocked(pos uint64) run {
 			a := ch.ancestors[i]
 			a.mu.RLock()
 			defer a.mu.RUnlock()
-			return runOf(a.records.entries, pos, p.To)
+			return runOf(&a.records.entries, pos, p.To)
 		}
 	}
-	return runOf(ch.records.live(), pos, ch.state.Tail)
+	return runOf(&ch.records.entries, pos, ch.state.Tail)
 }
 
-func runOf(entries []entry, pos, to uint64) run {
-	e := &entries[find(entries, pos)]
+func runOf(s *entries, pos, to uint64) run {
+	e := s.holding(pos)
 	end := min(e.last(), to)
 	return run{end, uint64(e.upTo(end-e.first) - e.upTo(pos-e.first)), e.at}
 }
@@ -73,11 +73,11 @@ func (ch *channel) droppableLocked(a *twohop.Append, now time.Time) (free int64)
 		return 0
 	}
 	start, _ := ch.trimPointLocked(now, uint64(len(a.Ends)), uint64(len(a.Data)))
-	for _, e := range ch.records.live() {
+	for e := range ch.records.live() {
 		if e.last() > start {
 			break
 		}
-		free += sizeOf(e.data, e.ends)
+		free += e.size()
 	}
 	return free
 }

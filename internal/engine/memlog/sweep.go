@@ -14,8 +14,14 @@ const grid = int64(100 * time.Millisecond)
 // farthest is how far ahead a look at a channel is planned; then it is planned anew.
 const farthest = 24 * time.Hour
 
+// perishesLocked reports whether an append can bring something that becomes due.
+func (ch *channel) perishesLocked() bool {
+	s := &ch.state
+	return s.TTL > 0 || !s.ExpiresAt.IsZero() || s.Retention.Age > 0 || len(ch.keys.order) > 0
+}
+
 // scheduleLocked has the sweeper look at the channel when something becomes
-// due: it expires, its oldest record, or its oldest key.
+// due: it expires, its oldest record, or its oldest key, or a chunk to be packed.
 func (ch *channel) scheduleLocked() {
 	s := &ch.state
 	at := time.Time{}
@@ -33,6 +39,9 @@ func (ch *channel) scheduleLocked() {
 	if len(ch.keys.order) > 0 {
 		earliest(time.Unix(0, ch.keys.order[0].at).Add(ch.engine.window + time.Nanosecond))
 	}
+	if c := ch.records.ripe(&ch.engine.chunking); c != nil {
+		earliest(time.Unix(0, c.last().at).Add(ch.engine.chunking.rest + time.Nanosecond))
+	}
 	if at.IsZero() {
 		return
 	}
@@ -43,6 +52,10 @@ func (ch *channel) scheduleLocked() {
 		ch.engine.sweeper.add(ch, ns)
 	}
 }
+
+// packedAtOnce is how many chunks are packed before others have a turn: a
+// fraction of a millisecond.
+const packedAtOnce = 8
 
 // sweep looks at a channel that is due.
 func (e *Engine) sweep(ch *channel) {
@@ -64,7 +77,13 @@ func (e *Engine) sweep(ch *channel) {
 			t.trimmed, t.newStart = true, ch.state.Offset(ch.state.Start)
 		}
 		ch.releaseLocked(ch.keys.forget(now.UnixNano() - int64(e.window)))
-		ch.scheduleLocked()
+		freed, more := ch.records.pack(&e.chunking, now.Add(-e.chunking.rest).UnixNano(), packedAtOnce)
+		ch.releaseLocked(freed)
+		if more {
+			e.sweeper.add(ch, now.UnixNano()) // others have a turn first
+		} else {
+			ch.scheduleLocked()
+		}
 		ch.mu.Unlock()
 		t.to(sh)
 	}})
