@@ -23,9 +23,9 @@ import (
 // But when something happens after all processors were idle, the runtime's
 // monitor looks around every 20 us for some milliseconds, which costs more than
 // what happens where little does. So one loop keeps its processor as long as
-// something happens now and then, and all but one do if it happens often. The
-// last processor is given to the runtime's other goroutines every few
-// milliseconds at least.
+// something happens some dozen times a second, though it is interrupted again
+// and again, and more loops do where much happens. The last processor is given to
+// the runtime's other goroutines every few milliseconds at least.
 type epoll struct {
 	fd     int
 	events [512]unix.EpollEvent
@@ -48,7 +48,7 @@ type epoll struct {
 // The next sleep is thought to be as long as the last one.
 const (
 	short    = 2 * time.Millisecond
-	moderate = 20 * time.Millisecond
+	moderate = 35 * time.Millisecond
 	leave    = 5 * time.Millisecond // after which the last processor is left to the runtime
 )
 
@@ -97,12 +97,10 @@ func (e *epoll) wait() []unix.EpollEvent {
 	if e.began.IsZero() {
 		e.began = now
 	}
-	switch others := kept.Add(1); {
-	case e.slept < moderate && now.Sub(e.began) < moderate && others < e.procs,
-		e.slept < short && now.Sub(e.left) < leave && e.procs > 1:
+	if e.keeps(kept.Add(1), now) {
 		e.ask(-1)
 		kept.Add(-1)
-	default:
+	} else {
 		kept.Add(-1)
 		e.leave(now)
 	}
@@ -110,6 +108,17 @@ func (e *epoll) wait() []unix.EpollEvent {
 		e.slept, e.began = time.Since(e.began), time.Time{}
 	}
 	return e.events[:e.n]
+}
+
+// keeps reports whether the loop keeps its processor, as one of so many.
+func (e *epoll) keeps(loops int32, now time.Time) bool {
+	if e.procs < 2 {
+		return false
+	}
+	if e.slept < short {
+		return loops < e.procs || now.Sub(e.left) < leave
+	}
+	return loops == 1 && e.slept < moderate && now.Sub(e.began) < moderate
 }
 
 // leave leaves a sleep to the runtime.
