@@ -67,7 +67,7 @@ type PollCost struct {
 }
 
 // CostsFormat is the form of Costs. Older ones lack costs that plans need.
-const CostsFormat = 3
+const CostsFormat = 4
 
 // ReadCosts reads what was written of Costs.
 func ReadCosts(text []byte) (*Costs, error) {

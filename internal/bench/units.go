@@ -22,7 +22,7 @@ func samples() map[string]sample {
 	sse, webSocket, longPoll, polls := []Transport{SSE}, []Transport{WebSocket}, []Transport{LongPoll}, []Transport{Poll}
 	return map[string]sample{
 		"publish":   {"publish", Options{}},
-		"collect":   {"fanout", Options{Transports: sse, Readers: 1200, Rate: rate(budget.Often), Budget: time.Second}},
+		"collect":   {"fanout", Options{Transports: sse, Readers: 100, Rate: rate(seldomPublished), Budget: time.Second}},
 		"sse":       {"fanout", Options{Transports: sse, Readers: 1200, Rate: rate(budget.Often)}},
 		"large":     {"fanout", Options{Transports: sse, Readers: 1200, Rate: rate(budget.Seldom), Size: largeSample}},
 		"ws":        {"fanout", Options{Transports: webSocket, Readers: 1200, Rate: rate(budget.Often)}},
@@ -40,7 +40,11 @@ func samples() map[string]sample {
 	}
 }
 
-const oftenPublished = 1000
+// Publishes a second of a server that is woken for them seldom, and often.
+const (
+	seldomPublished = 10
+	oftenPublished  = 1000
+)
 
 const largeSample = 32 << 10
 
@@ -140,17 +144,13 @@ func (m measured) units(idle []*Figure) budget.Units {
 	// known when the other is.
 	for range 3 {
 		u.Write[SSE] = budget.Pace{Often: u.write(sse), Seldom: u.write(seldom)}
-		events, low := u.collected(m["collect"][0])
-		_, high := u.collected(m["publish often"][0])
-		u.Publish = budget.Waking(u.Publish.Busy, events, low, high)
+		u.Publish.Seldom, u.Publish.Often = u.collected(m["collect"][0]), u.collected(m["publish often"][0])
 	}
 	for _, t := range []Transport{WebSocket, LongPoll} {
 		u.Write[t] = budget.Pace{Often: u.write(m[string(t)][0]), Seldom: u.write(m[string(t)+", seldom"][0])}
 	}
 
-	polls, low := u.polled(m["at times"][0])
-	_, high := u.polled(m["poll often"][0])
-	u.Poll = budget.Waking(u.Poll.Busy, polls, low, high)
+	u.Poll.Seldom, u.Poll.Often = u.polled(m["at times"][0]), u.polled(m["poll often"][0])
 	return u.Units
 }
 
@@ -168,19 +168,19 @@ func (u *unitsOf) write(f *Figure) float64 {
 
 // collected is how often a server was woken by publishes, and by timers of
 // readers that collect, and what that took.
-func (u *unitsOf) collected(f *Figure) (events, wakes float64) {
+func (u *unitsOf) collected(f *Figure) budget.Wakes {
 	published := float64(f.Published) / f.Seconds
 	writes := ratio(float64(f.BytesRead)-float64(f.Deliveries)*float64(f.RecordBytes+1), u.Framing[SSE]*f.Seconds)
 	busy := published*u.Publish.Busy + writes*u.Write[SSE].Seldom + float64(f.BytesRead)/f.Seconds/1024*u.KiB
-	return published + writes/float64(f.Readers), budget.Woken(f.cores(), busy/1e6)
+	return budget.Wakes{PerSecond: published + writes/float64(f.Readers), Cores: budget.Woken(f.cores(), busy/1e6)}
 }
 
 // polled is how often a server was polled, and what waking it for that took.
-func (u *unitsOf) polled(f *Figure) (polls, wakes float64) {
-	polls = float64(f.Responses) / f.Seconds
+func (u *unitsOf) polled(f *Figure) budget.Wakes {
+	polls := float64(f.Responses) / f.Seconds
 	published := float64(f.Published) / f.Seconds
 	busy := polls*u.Poll.Busy + published*u.Publish.Busy + float64(f.BytesRead)/f.Seconds/1024*u.KiB
-	return polls, max(0, budget.Woken(f.cores(), busy/1e6)-u.Publish.Wakes(published))
+	return budget.Wakes{PerSecond: polls, Cores: max(0, budget.Woken(f.cores(), busy/1e6)-u.Publish.Wakes(published))}
 }
 
 // medians are the medians of units that were measured several times.
@@ -193,11 +193,17 @@ func medians(all []budget.Units) budget.Units {
 		}
 		return each
 	}
+	wakes := func(of func(u *budget.Units) budget.Wakes) budget.Wakes {
+		return budget.Wakes{
+			PerSecond: m(func(u *budget.Units) float64 { return of(u).PerSecond }),
+			Cores:     m(func(u *budget.Units) float64 { return of(u).Cores }),
+		}
+	}
 	event := func(of func(u *budget.Units) budget.Event) budget.Event {
 		return budget.Event{
-			Busy: m(func(u *budget.Units) float64 { return of(u).Busy }),
-			Wake: m(func(u *budget.Units) float64 { return of(u).Wake }),
-			Most: m(func(u *budget.Units) float64 { return of(u).Most }),
+			Busy:   m(func(u *budget.Units) float64 { return of(u).Busy }),
+			Seldom: wakes(func(u *budget.Units) budget.Wakes { return of(u).Seldom }),
+			Often:  wakes(func(u *budget.Units) budget.Wakes { return of(u).Often }),
 		}
 	}
 	write := map[Transport]budget.Pace{}

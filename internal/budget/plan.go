@@ -24,7 +24,7 @@ const (
 
 // What servers do by default, in seconds.
 const (
-	longPollWait = 20.0
+	longPollWait = 25.0
 	sseAge       = 300.0
 	heartbeat    = 15.0
 )

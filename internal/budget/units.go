@@ -24,28 +24,34 @@ type Units struct {
 // Event is the CPU of something that comes from outside. The less a server has
 // to do, the more often it sleeps when something comes, and has to be woken.
 type Event struct {
-	Busy float64 `json:"cpu_us_busy"` // when the server is at work already
-	Wake float64 `json:"cpu_us_wake"` // more, when it sleeps
-	Most float64 `json:"wake_cores"`  // that waking takes at most: soon after it worked, a server wakes easily
+	Busy   float64 `json:"cpu_us_busy"` // when the server is at work already
+	Seldom Wakes   `json:"wakes_seldom"`
+	Often  Wakes   `json:"wakes_often"`
 }
 
-// Wakes is the CPU of waking a server for events at a rate, if it slept before
-// each, in cores.
+// Wakes is what it took to wake a server for events at a rate, if it slept
+// before each.
+type Wakes struct {
+	PerSecond float64 `json:"per_second"`
+	Cores     float64 `json:"cores"`
+}
+
+// Wakes is the CPU of waking a server for events at a rate, in cores. One that
+// worked a moment ago wakes easily: between the rates that were measured, and
+// beyond, it grows as a power of the rate, and below them with it.
 func (e Event) Wakes(rate float64) float64 {
-	if e.Most <= 0 {
-		return rate * e.Wake / 1e6
+	s, o := e.Seldom, e.Often
+	if rate <= 0 || s.Cores <= 0 || s.PerSecond <= 0 {
+		return 0
 	}
-	return e.Most * -math.Expm1(-rate*e.Wake/1e6/e.Most)
-}
-
-// Waking is the event whose wakes took so many cores, once at a low and once at a
-// high rate.
-func Waking(busy, lowRate, low, high float64) Event {
-	e := Event{Busy: busy, Most: max(high, low*1.05)}
-	if e.Most > 0 {
-		e.Wake = -math.Log1p(-low/e.Most) * e.Most / lowRate * 1e6
+	if rate <= s.PerSecond {
+		return s.Cores * rate / s.PerSecond
 	}
-	return e
+	power := 0.0
+	if o.Cores > s.Cores && o.PerSecond > s.PerSecond {
+		power = min(1, math.Log(o.Cores/s.Cores)/math.Log(o.PerSecond/s.PerSecond))
+	}
+	return s.Cores * math.Pow(rate/s.PerSecond, power)
 }
 
 // Pace is the CPU of something that is done again and again. What is done seldom

@@ -127,11 +127,11 @@ func (h *Hub) lookup(name string) *Channel {
 
 // Peek returns a live channel to read from just now, or nil: then Open it. To
 // keep it, Adopt it.
-func (h *Hub) Peek(name string) *Channel {
-	s := &h.shards[h.hash(name)%shards]
+func (h *Hub) Peek(name []byte) *Channel {
+	s := &h.shards[maphash.Bytes(h.seed, name)%shards]
 	s.Lock()
 	defer s.Unlock()
-	c := s.live[name]
+	c := s.live[string(name)]
 	if c == nil || !c.usable() {
 		return nil
 	}

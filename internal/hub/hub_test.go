@@ -191,7 +191,7 @@ func TestLateNewsOfADeletion(t *testing.T) {
 	c := h.open("c")
 	defer c.Close()
 	e.sink.Event(0, &engine.Event{Kind: engine.Deleted, Channel: "c", Tail: old})
-	if c.Deleted() || h.Peek("c") != c {
+	if c.Deleted() || h.Peek([]byte("c")) != c {
 		t.Error("the present channel is taken for deleted")
 	}
 	if _, err := c.Read(t.Context(), old); code(err) != twohop.CodeReset {
@@ -200,7 +200,7 @@ func TestLateNewsOfADeletion(t *testing.T) {
 	if err := h.Delete(t.Context(), "c"); err != nil {
 		t.Fatal(err)
 	}
-	if !c.Deleted() || h.Peek("c") != nil {
+	if !c.Deleted() || h.Peek([]byte("c")) != nil {
 		t.Error("the deletion was missed")
 	}
 	_, err := c.Read(t.Context(), c.Info().Tail)
@@ -286,13 +286,13 @@ func TestIdleChannelsLeave(t *testing.T) {
 		for range 4 {
 			<-time.After(20 * time.Second)
 			h.open(name(1)).Close()
-			h.Peek(name(2)) // counts as a use
+			h.Peek([]byte(name(2))) // counts as a use
 		}
 		if h.Live() != 3 || h.idle.Load() != 2 || e.times(name(1)) != 1 || e.times(name(0)) != 1 {
 			t.Errorf("later: %d live, %d idle", h.Live(), h.idle.Load())
 		}
 		<-time.After(time.Hour)
-		if h.Live() != 1 || h.idle.Load() != 0 || h.Peek(name(0)) != read {
+		if h.Live() != 1 || h.idle.Load() != 0 || h.Peek([]byte(name(0))) != read {
 			t.Errorf("at last: %d live, %d idle", h.Live(), h.idle.Load())
 		}
 	})

@@ -28,7 +28,7 @@ type Conn struct {
 func (c *Conn) SetDue(d time.Duration) {
 	c.due = 0
 	if d > 0 {
-		c.due = c.loop.ticksAt(time.Now().Add(d))
+		c.due = c.loop.ticksAt(c.loop.time.Add(d))
 		c.loop.soonest = min(c.loop.soonest, c.due)
 	}
 }

@@ -34,8 +34,9 @@ type Loop struct {
 	drained []*Conn // that were blocked by what was queued, and are no more
 	vector  [maxVector]unix.Iovec
 	scratch [64 << 10]byte
-	swept   int    // where the sweep for connections that are due stands
-	now     uint32 // ticks since the loop began, from 1
+	swept   int       // where the sweep for connections that are due stands
+	time    time.Time // when the round began
+	now     uint32    // ticks since the loop began, from 1
 	ticked  time.Time
 	began   time.Time
 	circle  int    // ticks that one sweep over all connections takes
@@ -67,6 +68,7 @@ func NewLoop(l *Listener, o Options) (*Loop, error) {
 	}
 	p := &Loop{epoll: ep, wakeup: ev, listener: l, done: make(chan struct{}),
 		began: time.Now(), circle: max(1, int(o.Precision/TickEvery))}
+	p.time = p.began
 	p.alarm = time.AfterFunc(longestSleep, p.wake)
 	if !o.NoRing {
 		p.ring, _ = newRing() // without it there is write(2)
@@ -84,6 +86,10 @@ func (p *Loop) Handle(h Handler) { p.handler = h }
 
 // Conns is the number of connections on the loop.
 func (p *Loop) Conns() int { return int(p.open.Load()) }
+
+// Time is when the loop's round began: the present, as exactly as most need it,
+// without asking for it. It is for the loop's goroutine.
+func (p *Loop) Time() time.Time { return p.time }
 
 // Post gives the loop a task. It may be called from anywhere and never blocks.
 // A task may be posted again only after its last Turn.
@@ -134,6 +140,7 @@ func (p *Loop) Run() {
 	for !p.stopping.Load() {
 		p.collect()
 		events := p.wait()
+		p.time = time.Now()
 		for i := range events {
 			p.serve(&events[i])
 			p.flushMany()
@@ -230,7 +237,7 @@ func (p *Loop) tick() {
 	if p.n == 0 && p.accepts != full {
 		return
 	}
-	now := time.Now()
+	now := p.time
 	if now.Sub(p.ticked) < TickEvery {
 		return
 	}

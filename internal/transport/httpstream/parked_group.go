@@ -76,7 +76,7 @@ func (m *memo) read(g *group, from twohop.Offset) *hub.View {
 	if m.view == nil || m.from != from {
 		*m = memo{from: from, view: g.ch.TryRead(from), token: m.token}
 		if m.token == 0 {
-			m.token = wire.CacheToken(time.Now())
+			m.token = wire.CacheToken(g.p.loop.Time())
 		}
 	}
 	return m.view
@@ -218,7 +218,7 @@ func (r *reader) catchUp() {
 		if len(v.Data) == 0 && !v.Closed {
 			return
 		}
-		r.visit(&memo{from: r.at, view: v, token: wire.CacheToken(time.Now())})
+		r.visit(&memo{from: r.at, view: v, token: wire.CacheToken(r.p.loop.Time())})
 		if r.g == nil || v.UpToDate {
 			return
 		}
@@ -260,7 +260,7 @@ func (d *depth) Turn() bool {
 		r.failed(d.err)
 		return false
 	}
-	r.visit(&memo{from: d.at, view: d.view, token: wire.CacheToken(time.Now())})
+	r.visit(&memo{from: d.at, view: d.view, token: wire.CacheToken(r.p.loop.Time())})
 	switch {
 	case r.g == nil || r.state != waiting:
 	case r.p.draining: // which began while it read
@@ -293,7 +293,7 @@ func (r *reader) failed(err error) {
 		switch {
 		case r.c.Blocked():
 		case v != nil && len(v.Data) == 0: // say where it stands
-			r.c.Queue(r.frame(v, wire.CacheToken(time.Now())))
+			r.c.Queue(r.frame(v, wire.CacheToken(r.p.loop.Time())))
 		default:
 			r.catchUp()
 		}

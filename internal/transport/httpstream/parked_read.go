@@ -31,14 +31,13 @@ type ask struct {
 // not to be read on for now: it was handed over.
 func (r *reader) get(b []byte) (stop bool) {
 	p := r.p
-	name, ok := p.channelName()
+	ch, name, ok := p.channel()
 	var a ask
 	if !ok || string(p.req.Method) != http.MethodGet || p.req.ContentLength > 0 || !p.fields(&a) {
 		r.handOver(b)
 		return true
 	}
 	r.close = p.req.Close
-	ch := p.h.hub.Peek(name)
 	if ch == nil {
 		if ch = p.h.hub.TryOpen(name); ch != nil {
 			defer ch.Close()
@@ -52,15 +51,20 @@ func (r *reader) get(b []byte) (stop bool) {
 	return false
 }
 
-// channelName is the request's channel, if it is one that clients may read and
-// write and its name needs no decoding.
-func (p *parkedLoop) channelName() (string, bool) {
-	path := p.req.Path
-	if len(path) <= len(streamPrefix) || string(path[:len(streamPrefix)]) != streamPrefix {
-		return "", false
+// channel is the request's channel, if it is one that clients may read and write
+// and its name needs no decoding: as it is read now, or nil if it has to be opened.
+func (p *parkedLoop) channel() (ch *hub.Channel, name string, ok bool) {
+	path, found := bytes.CutPrefix(p.req.Path, []byte(streamPrefix))
+	if !found || len(path) == 0 {
+		return nil, "", false
 	}
-	name := string(path[len(streamPrefix):])
-	return name, twohop.CheckName(name, p.h.opts.NameBytes) == nil && !twohop.Reserved(name)
+	if ch = p.h.hub.Peek(path); ch != nil {
+		name, ok = ch.Name(), true
+	} else {
+		name = string(path)
+		ok = twohop.CheckName(name, p.h.opts.NameBytes) == nil
+	}
+	return ch, name, ok && !twohop.Reserved(name)
 }
 
 // fields reads the header fields of a GET that matter here.
@@ -259,7 +263,7 @@ func (r *reader) answer(ch *hub.Channel, v *hub.View, a *ask) {
 	case sse:
 		r.stream(ch, v, a)
 	case longPoll:
-		r.token = wire.NextCacheToken(time.Now(), a.q.token, a.q.hasToken)
+		r.token = wire.NextCacheToken(p.loop.Time(), a.q.token, a.q.hasToken)
 		r.now = !a.q.cacheable()
 		switch {
 		case len(v.Data) > 0:
@@ -274,7 +278,7 @@ func (r *reader) answer(ch *hub.Channel, v *hub.View, a *ask) {
 		if len(v.Data) == 0 {
 			ch.KeepRest(v)
 		}
-		r.token = wire.CacheToken(time.Now())
+		r.token = wire.CacheToken(p.loop.Time())
 		r.now = !a.q.cacheable()
 		r.page(ch.Info(), v, pollPage, a.match)
 	}
@@ -298,7 +302,7 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 	head = append(p.common(head), a.q.budget.lines()+a.cors...)
 	head = append(head, "\r\n"...)
 	head = wire.AppendChunk(head, func(dst []byte) []byte { return a.q.budget.appendEvent(wire.SSEOpen(dst, p.h.opts.Retry)) })
-	token := wire.NextCacheToken(time.Now(), a.q.token, a.q.hasToken)
+	token := wire.NextCacheToken(p.loop.Time(), a.q.token, a.q.hasToken)
 	if len(v.Data) == 0 {
 		head = r.appendFrame(head, v, token) // not worth keeping
 	} else {
@@ -471,7 +475,7 @@ func (p *parkedLoop) place(dst []byte, info *twohop.Info, v *hub.View, token uin
 
 // today is the present second.
 func (p *parkedLoop) today() int64 {
-	now := time.Now()
+	now := p.loop.Time()
 	if s := now.Unix(); s != p.dated {
 		p.dated = s
 		p.date = now.UTC().AppendFormat(p.date[:0], http.TimeFormat)

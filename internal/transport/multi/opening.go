@@ -128,7 +128,7 @@ func (o *opening) here(f *wire.Follow) bool {
 		return false
 	}
 	h := o.k.node.h.hub
-	ch := h.Peek(f.Channel)
+	ch := h.Peek([]byte(f.Channel))
 	if ch == nil {
 		if ch = h.TryOpen(f.Channel); ch != nil {
 			defer ch.Close()
