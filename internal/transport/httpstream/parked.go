@@ -88,6 +88,10 @@ type parkedLoop struct {
 	spare    []byte // room for a request that arrives in part
 	unused   *reader
 	nothing  hub.View // the empty page that is being answered
+	asked    struct { // the last simple query
+		raw   []byte
+		query query
+	}
 	draining bool
 	date     []byte
 	dated    int64

@@ -43,7 +43,7 @@ func (r *reader) get(b []byte) (stop bool) {
 			defer ch.Close()
 		}
 	}
-	if ch == nil || a.lastID != "" || !a.q.simple(p.req.Query) {
+	if ch == nil || a.lastID != "" || !p.query(&a.q) {
 		r.open(b, name, a)
 	} else {
 		r.begin(b, ch, ch.Locate(a.q.from), &a)
@@ -106,6 +106,21 @@ func (p *parkedLoop) cors(a *ask, host, origin string) bool {
 		return false
 	}
 	a.cors = b.String()
+	return true
+}
+
+// query reads the request's query, if it is a simple one. In a fan-out one client
+// asks like the other, so the last one is remembered.
+func (p *parkedLoop) query(q *query) bool {
+	raw, last := p.req.Query, &p.asked
+	if len(raw) > 0 && bytes.Equal(raw, last.raw) {
+		*q = last.query
+		return true
+	}
+	if !q.simple(raw) {
+		return false
+	}
+	last.raw, last.query = append(last.raw[:0], raw...), *q
 	return true
 }
 

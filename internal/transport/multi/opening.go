@@ -59,7 +59,8 @@ func (k *conn) open(by opener, id []byte, list []wire.Follow) bool {
 	if k.busy {
 		return false
 	}
-	n.opening = o // nobody has it any more
+	*o = opening{id: o.id}
+	n.opening = o // nobody else has it
 	return true
 }
 
