@@ -79,16 +79,16 @@ func (p *Parked) Close() (err error) {
 
 // parkedLoop is what is served on one loop; all of it is used on the loop only.
 type parkedLoop struct {
-	h        *Handler
-	loop     *park.Loop
-	over     *park.Handover
-	groups   map[groupKey]*group
-	req      wire.Request
-	out      []byte // for answers that are sent before the next is made
-	spare    []byte // room for a request that arrives in part
-	unused   *reader
-	nothing  hub.View // the empty page that is being answered
-	asked    struct { // the last simple query
+	h       *Handler
+	loop    *park.Loop
+	over    *park.Handover
+	groups  map[groupKey]*group
+	req     wire.Request
+	out     []byte // for answers that are sent before the next is made
+	spare   []byte // room for a request that arrives in part
+	unused  *reader
+	nothing hub.View // the empty page that is being answered
+	asked   struct { // the last simple query
 		raw   []byte
 		query query
 	}
