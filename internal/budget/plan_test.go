@@ -283,3 +283,28 @@ func TestHeartbeats(t *testing.T) {
 		}
 	}
 }
+
+// Wakes are those measured at the rates that they were measured at, and grow in
+// between, but never faster than the rate.
+func TestEventWakes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cores := rapid.Float64Range(0.0001, 0.3)
+		e := budget.Event{
+			Seldom: budget.Wakes{PerSecond: rapid.Float64Range(1, 100).Draw(t, "seldom"), Cores: cores.Draw(t, "cores")},
+			Often:  budget.Wakes{PerSecond: rapid.Float64Range(200, 5000).Draw(t, "often"), Cores: cores.Draw(t, "more cores")},
+		}
+		near := func(got, want float64) bool { return math.Abs(got-want) <= 1e-9*want }
+		s, o := e.Seldom, e.Often
+		if e.Wakes(0) != 0 || !near(e.Wakes(s.PerSecond), s.Cores) || !near(e.Wakes(s.PerSecond/4), s.Cores/4) {
+			t.Fatalf("%+v: %g, %g and %g cores", e, e.Wakes(0), e.Wakes(s.PerSecond), e.Wakes(s.PerSecond/4))
+		}
+		grows := s.Cores <= o.Cores && o.Cores <= s.Cores*o.PerSecond/s.PerSecond
+		if got := e.Wakes(o.PerSecond); grows && !near(got, o.Cores) {
+			t.Fatalf("%+v: %g cores often", e, got)
+		}
+		rate := rapid.Float64Range(0.1, 10_000).Draw(t, "rate")
+		if less, more := e.Wakes(rate), e.Wakes(2*rate); more < less || more > 2*less*(1+1e-9) {
+			t.Fatalf("%+v: %g cores at %g, %g at twice that", e, less, rate, more)
+		}
+	})
+}

@@ -89,7 +89,7 @@ func (c *Channel) loadAs(info twohop.Info) bool {
 
 // settled tells all that wait for the channel that it was loaded, or not.
 func (c *Channel) settled() {
-	s := &c.hub.shards[c.hub.hash(c.name)%shards]
+	s := c.hub.shard(c.name)
 	s.Lock()
 	defer s.Unlock()
 	if c.ready != nil {

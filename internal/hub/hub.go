@@ -116,9 +116,11 @@ func (h *Hub) Engine() engine.Engine { return h.eng }
 
 func (h *Hub) hash(name string) uint64 { return maphash.String(h.seed, name) }
 
+func (h *Hub) shard(name string) *shard { return &h.shards[h.hash(name)%shards] }
+
 // lookup returns the live channel of a name, or nil.
 func (h *Hub) lookup(name string) *Channel {
-	s := &h.shards[h.hash(name)%shards]
+	s := h.shard(name)
 	s.Lock()
 	c := s.live[name]
 	s.Unlock()
@@ -176,7 +178,7 @@ func (h *Hub) TryOpen(name string) *Channel {
 // Adopt counts in one more reader of a channel that was peeked at, who must
 // Close it. It fails if the channel has left the hub.
 func (h *Hub) Adopt(c *Channel) bool {
-	s := &h.shards[h.hash(c.name)%shards]
+	s := h.shard(c.name)
 	s.Lock()
 	defer s.Unlock()
 	if s.live[c.name] != c {
@@ -257,7 +259,7 @@ func (h *Hub) open(ctx context.Context, name string) (_ *Channel, joined bool, _
 }
 
 func (h *Hub) release(c *Channel) {
-	s := &h.shards[h.hash(c.name)%shards]
+	s := h.shard(c.name)
 	s.Lock()
 	c.refs--
 	if c.refs == 0 && s.live[c.name] == c {
@@ -273,7 +275,7 @@ func (h *Hub) release(c *Channel) {
 
 // forget takes a channel out of the hub; who holds it may go on with it.
 func (h *Hub) forget(c *Channel) {
-	s := &h.shards[h.hash(c.name)%shards]
+	s := h.shard(c.name)
 	s.Lock()
 	if s.live[c.name] == c {
 		delete(s.live, c.name)

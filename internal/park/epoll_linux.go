@@ -88,6 +88,7 @@ func (e *epoll) ctl(op, fd int, events uint32) error {
 // poll returns the events that are there.
 func (e *epoll) poll() []unix.EpollEvent {
 	e.ask(0)
+	e.began = time.Time{} // a sleep that was interrupted is over
 	return e.events[:e.n]
 }
 

@@ -116,9 +116,7 @@ func (ch *channel) appendLocked(a *twohop.Append, now time.Time, t *telling) (tw
 	if ch.trimLocked(now) {
 		t.trimmed, t.newStart = true, ch.state.Offset(ch.state.Start)
 	}
-	if ch.perishesLocked() {
-		ch.scheduleLocked()
-	}
+	ch.scheduleLocked()
 	return ack, nil
 }
 
@@ -151,9 +149,7 @@ func (ch *channel) makeRoomLocked(a *twohop.Append, newProducer bool, now time.T
 // reserved.
 func (ch *channel) addLocked(first uint64, data []byte, ends []uint32, at int64) {
 	if len(ends) > 0 {
-		if ch.records.add(&ch.engine.chunking, first, data, ends, at) {
-			ch.scheduleLocked()
-		}
+		ch.records.add(&ch.engine.chunking, first, data, ends, at)
 		ch.readable += uint64(len(data))
 	}
 }

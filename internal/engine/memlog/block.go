@@ -21,8 +21,8 @@ const keptScratch = 128 << 10
 // scratch is room for what is packed.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
-// packed is the chunk with its records packed, or nil if that
-// does not save so many percent.
+// packed is the chunk with its records packed, or nil if that does not save so
+// many percent.
 func (c *chunk) packed(save int) *chunk {
 	first := &c.entries[0]
 	b := &block{before: first.before, size: c.last().after() - first.before}

@@ -29,7 +29,9 @@ func (e *Engine) lock(name string) (*channel, error) {
 }
 
 // Info implements engine.Engine.
-func (e *Engine) Info(_ context.Context, name string) (twohop.Info, error) {
+func (e *Engine) Info(_ context.Context, name string) (twohop.Info, error) { return e.info(name) }
+
+func (e *Engine) info(name string) (twohop.Info, error) {
 	ch, err := e.lock(name)
 	if err != nil {
 		return twohop.Info{}, err
@@ -40,12 +42,8 @@ func (e *Engine) Info(_ context.Context, name string) (twohop.Info, error) {
 
 // Known implements engine.Knower.
 func (e *Engine) Known(name string) (twohop.Info, bool) {
-	ch, err := e.lock(name)
-	if err != nil {
-		return twohop.Info{}, false
-	}
-	defer ch.mu.RUnlock()
-	return ch.state.Info(twohop.LevelMemory), true
+	info, err := e.info(name)
+	return info, err == nil
 }
 
 // Touch implements engine.Engine.

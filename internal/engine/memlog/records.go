@@ -172,15 +172,14 @@ type records struct {
 	deadSize int64 // bytes that those take
 }
 
-// add puts records behind the others. It returns true if that sealed a chunk.
-func (r *records) add(k *chunking, first uint64, data []byte, ends []uint32, at int64) (sealed bool) {
+// add puts records behind the others.
+func (r *records) add(k *chunking, first uint64, data []byte, ends []uint32, at int64) {
 	e := entry{first: first, data: data, ends: ends, at: at}
 	if p := r.newest(); p != nil {
 		e.at, e.before = max(at, p.at), p.after()
 	}
 	size := e.size()
 	if n := len(r.open); n >= k.entries || n > 0 && r.openSize+size > k.bytes {
-		sealed = true
 		r.sealed = append(r.sealed, &chunk{slices.Clip(r.open), r.openSize})
 		r.raw++
 		r.rawSize += r.openSize
@@ -188,7 +187,6 @@ func (r *records) add(k *chunking, first uint64, data []byte, ends []uint32, at 
 	}
 	r.open = append(r.open, e)
 	r.openSize += size
-	return sealed
 }
 
 // ripe is the oldest chunk that is to be packed, when its time has come; nil is

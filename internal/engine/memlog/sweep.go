@@ -14,12 +14,6 @@ const grid = int64(100 * time.Millisecond)
 // farthest is how far ahead a look at a channel is planned; then it is planned anew.
 const farthest = 24 * time.Hour
 
-// perishesLocked reports whether an append can bring something that becomes due.
-func (ch *channel) perishesLocked() bool {
-	s := &ch.state
-	return s.TTL > 0 || !s.ExpiresAt.IsZero() || s.Retention.Age > 0 || len(ch.keys.order) > 0
-}
-
 // scheduleLocked has the sweeper look at the channel when something becomes
 // due: it expires, its oldest record, or its oldest key, or a chunk to be packed.
 func (ch *channel) scheduleLocked() {
@@ -42,13 +36,14 @@ func (ch *channel) scheduleLocked() {
 	if c := ch.records.ripe(&ch.engine.chunking); c != nil {
 		earliest(time.Unix(0, c.last().at).Add(ch.engine.chunking.rest + time.Nanosecond))
 	}
-	if at.IsZero() {
-		return
+	due := ch.due.Load()
+	if at.IsZero() || due != 0 && time.Unix(0, due-grid).Before(at) {
+		return // it is due by then
 	}
 	now := time.Now()
 	ns := now.Add(min(at.Sub(now), farthest)).UnixNano()
 	ns = (ns + grid - 1) / grid * grid
-	if due := ch.due.Load(); due == 0 || ns < due {
+	if due == 0 || ns < due {
 		ch.engine.sweeper.add(ch, ns)
 	}
 }

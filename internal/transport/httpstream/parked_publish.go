@@ -30,7 +30,7 @@ type publish struct {
 // handed over.
 func (r *reader) post(body, b []byte) bool {
 	p := r.p
-	_, name, ok := p.channel()
+	name, ok := p.channelName()
 	var a ask
 	if !ok || len(p.req.Query) > 0 || int64(len(body)) > p.h.opts.BodyBytes || !p.fields(&a) {
 		r.handOver(b)

@@ -54,17 +54,23 @@ func (r *reader) get(b []byte) (stop bool) {
 // channel is the request's channel, if it is one that clients may read and write
 // and its name needs no decoding: as it is read now, or nil if it has to be opened.
 func (p *parkedLoop) channel() (ch *hub.Channel, name string, ok bool) {
+	if path, found := bytes.CutPrefix(p.req.Path, []byte(streamPrefix)); found {
+		if ch = p.h.hub.Peek(path); ch != nil {
+			return ch, ch.Name(), !twohop.Reserved(ch.Name())
+		}
+	}
+	name, ok = p.channelName()
+	return nil, name, ok
+}
+
+// channelName is the name of the request's channel, without a look at it.
+func (p *parkedLoop) channelName() (string, bool) {
 	path, found := bytes.CutPrefix(p.req.Path, []byte(streamPrefix))
-	if !found || len(path) == 0 {
-		return nil, "", false
+	if !found {
+		return "", false
 	}
-	if ch = p.h.hub.Peek(path); ch != nil {
-		name, ok = ch.Name(), true
-	} else {
-		name = string(path)
-		ok = twohop.CheckName(name, p.h.opts.NameBytes) == nil
-	}
-	return ch, name, ok && !twohop.Reserved(name)
+	name := string(path)
+	return name, twohop.CheckName(name, p.h.opts.NameBytes) == nil && !twohop.Reserved(name)
 }
 
 // fields reads the header fields of a GET that matter here.
