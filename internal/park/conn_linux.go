@@ -22,6 +22,7 @@ type Conn struct {
 	queued int32  // 1 + its place among the loop's dirty ones; 0 if nothing is queued
 	armed  bool   // waits for EPOLLOUT
 	paused bool   // doesn't wait for EPOLLIN
+	known  bool   // to the loop's epoll
 }
 
 // SetDue makes Due be called for the connection once d has gone by; 0 is never.
@@ -73,16 +74,28 @@ func (c *Conn) Pause(on bool) {
 	c.interest()
 }
 
-// interest tells the kernel what the connection waits for.
+// interest tells the kernel what the connection waits for now, if it was told before.
 func (c *Conn) interest() {
-	events := uint32(0)
+	if c.known {
+		_ = c.loop.epoll.ctl(unix.EPOLL_CTL_MOD, int(c.fd), c.events())
+	}
+}
+
+// watch has the kernel tell what happens on the connection.
+func (c *Conn) watch() bool {
+	c.known = c.loop.epoll.ctl(unix.EPOLL_CTL_ADD, int(c.fd), c.events()) == nil
+	return c.known
+}
+
+// events are what the connection waits for.
+func (c *Conn) events() (e uint32) {
 	if !c.paused {
-		events = unix.EPOLLIN | unix.EPOLLRDHUP
+		e = unix.EPOLLIN | unix.EPOLLRDHUP
 	}
 	if c.armed {
-		events |= unix.EPOLLOUT
+		e |= unix.EPOLLOUT
 	}
-	_ = c.loop.epoll.ctl(unix.EPOLL_CTL_MOD, int(c.fd), events)
+	return e
 }
 
 // Unsent is how many bytes the socket has not taken yet.
@@ -169,7 +182,9 @@ func (c *Conn) Detach(read []byte) (net.Conn, error) {
 	if fd < 0 {
 		return nil, net.ErrClosed
 	}
-	_ = c.loop.epoll.ctl(unix.EPOLL_CTL_DEL, fd, 0)
+	if c.known {
+		_ = c.loop.epoll.ctl(unix.EPOLL_CTL_DEL, fd, 0)
+	}
 	f := os.NewFile(uintptr(fd), "")
 	defer func() { _ = f.Close() }() // FileConn has its own copy
 	nc, err := net.FileConn(f)

@@ -309,16 +309,12 @@ func (p *Loop) take() {
 			return // EAGAIN, or gone already, or out of descriptors: level-triggered, so it comes again
 		}
 		p.add(int(fd)) //nolint:gosec // descriptors are small
+		p.flushMany()
 	}
 }
 
 func (p *Loop) add(fd int) {
 	c := &Conn{loop: p, fd: int32(fd)} //nolint:gosec // descriptors are small
-	if p.epoll.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN|unix.EPOLLRDHUP) != nil {
-		_ = unix.Close(fd)
-		p.listener.leave()
-		return
-	}
 	for fd >= len(p.conns) {
 		p.conns = append(p.conns, make([]*Conn, max(64, len(p.conns)/4))...)
 	}
@@ -326,6 +322,10 @@ func (p *Loop) add(fd int) {
 	p.n++
 	p.open.Add(1)
 	p.handler.Opened(c)
+	p.handler.Readable(c) // accepted because something came
+	if c.fd >= 0 && !c.watch() {
+		c.Close()
+	}
 }
 
 // Listener is a listening socket for loops.
@@ -353,9 +353,11 @@ func Listen(l *net.TCPListener, limit int) (*Listener, error) {
 	if err := l.Close(); err != nil {
 		return nil, err
 	}
-	// Accepted sockets inherit these. The kernel's backlog is kept small, so
+	// A connection is accepted when its first bytes are there, or after a second.
+	// Accepted sockets inherit the others. The kernel's backlog is kept small, so
 	// that what waits for a slow reader waits in the log, where it is fresh.
 	err = errors.Join(unix.SetNonblock(fd, true),
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1),
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 30),

@@ -226,3 +226,20 @@ func TestTurnsAndSocketsTakeTurns(t *testing.T) {
 		<-u.done
 	}
 }
+
+// A connection is read as soon as it is accepted, and accepted though it says
+// nothing, so that one that the server is to speak to first, or never, counts.
+func TestAcceptedWithAndWithoutBytes(t *testing.T) {
+	e, p, dial := start(t, 0, false)
+	silent := dial()
+	eager := dial()
+	say(t, eager, "at once", "at once")
+	for end := time.Now().Add(10 * time.Second); e.get(&e.opened) < 2; {
+		if time.Now().After(end) {
+			t.Fatal("the silent one was not accepted")
+		}
+		do(p, func() {})
+	}
+	say(t, silent, "late", "late")
+	say(t, eager, "again", "again")
+}

@@ -289,6 +289,7 @@ func testDescriptorUsedAgainBeforeTheFlush(t *testing.T, noRing bool) {
 		var waiting [8]net.Conn // so many, as lower numbers may be free too
 		for i := range waiting {
 			waiting[i] = dial()
+			_, _ = waiting[i].Write([]byte("hello ")) // it is not accepted before
 		}
 		fd := ac.fd
 		ac.Queue([]byte("for a"))
@@ -315,7 +316,7 @@ func testDescriptorUsedAgainBeforeTheFlush(t *testing.T, noRing bool) {
 	if b == nil {
 		t.FailNow()
 	}
-	say(t, b, "", "for b")
+	say(t, b, "", "hello for b")
 	if got, err := io.ReadAll(a); err != nil || string(got) != "for a" {
 		t.Errorf("a got %q, %v", got, err)
 	}
@@ -363,6 +364,7 @@ func BenchmarkFlush(b *testing.B) {
 			_, p, dial := start(b, 0, noRing)
 			for range conns {
 				nc := dial()
+				_, _ = nc.Write([]byte("hello"))
 				_ = nc.SetDeadline(time.Time{})
 				go func() { _, _ = io.Copy(io.Discard, nc) }()
 			}

@@ -108,7 +108,7 @@ func TestBudgetOnLoops(t *testing.T) {
 // A response that has to end before the budget is spent ends with what is there,
 // so that the way back to the server is not added to the budget.
 func TestBudgetOutlivesTheResponse(t *testing.T) {
-	const soon = 400 * time.Millisecond
+	const soon = 1500 * time.Millisecond
 	for name, end := range map[string]struct {
 		o   httpstream.Options
 		now func(s *site)
