@@ -93,6 +93,31 @@ type Knower interface {
 	Known(name string) (twohop.Info, bool)
 }
 
+// Loop is an event loop on which an engine does work that never waits.
+type Loop interface {
+	// Post has t's turn come, again as long as it returns true. It may be called
+	// from anywhere; again for the same t only after its last turn.
+	Post(t interface{ Turn() (more bool) })
+
+	// Watch has look called in every round of the loop, and a round begin when
+	// there is something to read at a descriptor. It is called before the loop
+	// runs.
+	Watch(fd int, look func())
+
+	// Unwatch ends what Watch began. It is called on the loop.
+	Unwatch(fd int)
+}
+
+// Resident is an Engine that carries appends out on a loop, where it can do so
+// without waiting, so that an append that came by the loop, and its answer, need
+// not be handed from one goroutine to another.
+type Resident interface {
+	// MoveIn is called before the loop runs. Only the first one counts.
+	MoveIn(l Loop)
+	// MoveOut returns when the engine has left the loop, which runs until then.
+	MoveOut()
+}
+
 // Capabilities say what an engine can promise. A rule that asks for more is
 // refused at start-up.
 type Capabilities struct {

@@ -143,6 +143,21 @@ func (h *Hub) Peek(name []byte) *Channel {
 	return c
 }
 
+// MoveIn has the engine work on a loop, where it can and has none. It is called
+// before the loop runs.
+func (h *Hub) MoveIn(l engine.Loop) {
+	if e, ok := h.eng.(engine.Resident); ok {
+		e.MoveIn(l)
+	}
+}
+
+// MoveOut has the engine leave its loop, before that ends.
+func (h *Hub) MoveOut() {
+	if e, ok := h.eng.(engine.Resident); ok {
+		e.MoveOut()
+	}
+}
+
 // TryOpen is Open where nothing may wait. It returns nil where the engine has to
 // be asked.
 func (h *Hub) TryOpen(name string) *Channel {

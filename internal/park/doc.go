@@ -41,7 +41,7 @@ type Host interface {
 }
 
 // Task is work for a loop.
-type Task interface {
+type Task = interface {
 	// Turn does some of the work, for at most a fraction of a millisecond, and
 	// reports whether there is more.
 	Turn() (more bool)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -43,6 +44,7 @@ type Loop struct {
 	soonest uint32 // tick before which no connection is due that the sweep has passed
 	alarm   *time.Timer
 	rings   time.Time // when the alarm does
+	watches []watch
 
 	// mu guards what others give the loop. It is held for a few words only.
 	mu       sync.Mutex
@@ -145,6 +147,9 @@ func (p *Loop) Run() {
 			p.serve(&events[i])
 			p.flushMany()
 		}
+		for i := range p.watches {
+			p.watches[i].look()
+		}
 		p.tellDrained()
 		p.collect()
 		p.takeTurns()
@@ -202,6 +207,25 @@ func (p *Loop) setAlarm() {
 		p.rings = at
 		p.alarm.Reset(at.Sub(now))
 	}
+}
+
+// watch is a descriptor of another's.
+type watch struct {
+	fd   int
+	look func()
+}
+
+// Watch has look called in every round, and a round begin when there is
+// something to read at a descriptor. It is called before Run.
+func (p *Loop) Watch(fd int, look func()) {
+	_ = p.epoll.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN) // without it, it is looked at less often
+	p.watches = append(p.watches, watch{fd, look})
+}
+
+// Unwatch ends what Watch began. It is called on the loop.
+func (p *Loop) Unwatch(fd int) {
+	_ = p.epoll.ctl(unix.EPOLL_CTL_DEL, fd, 0)
+	p.watches = slices.DeleteFunc(p.watches, func(w watch) bool { return w.fd == fd })
 }
 
 // collect takes what was posted. It goes before what is under way: an answer is

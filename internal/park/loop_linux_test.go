@@ -2,11 +2,14 @@ package park
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // echo answers what it reads: "?" hands the connection over, "!" a large answer,
@@ -68,6 +71,11 @@ func (e *echo) Readable(c *Conn) {
 // start serves an echo and returns what dials it.
 func start(t testing.TB, limit int, noRing bool) (*echo, *Loop, func() net.Conn) {
 	t.Helper()
+	return startWith(t, limit, noRing, func(*Loop) {})
+}
+
+func startWith(t testing.TB, limit int, noRing bool, before func(*Loop)) (*echo, *Loop, func() net.Conn) {
+	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +91,7 @@ func start(t testing.TB, limit int, noRing bool) (*echo, *Loop, func() net.Conn)
 	}
 	e := &echo{over: NewHandover(addr), large: bytes.Repeat([]byte("0123456789abcdef"), 1<<20)}
 	p.Handle(e)
+	before(p)
 	go p.Run()
 	t.Cleanup(func() {
 		p.Stop()
@@ -242,4 +251,40 @@ func TestAcceptedWithAndWithoutBytes(t *testing.T) {
 	}
 	say(t, silent, "late", "late")
 	say(t, eager, "again", "again")
+}
+
+// What another watches on a loop is looked at when there is something to read,
+// until it is unwatched.
+func TestWatch(t *testing.T) {
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	seen := make(chan uint64, 8)
+	look := func() {
+		var b [8]byte
+		if n, _ := unix.Read(fd, b[:]); n == len(b) {
+			seen <- binary.NativeEndian.Uint64(b[:])
+		}
+	}
+	_, p, _ := startWith(t, 0, false, func(p *Loop) { p.Watch(fd, look) })
+	say := func(n uint64) {
+		if _, err := unix.Write(fd, binary.NativeEndian.AppendUint64(nil, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range uint64(3) {
+		say(i + 1)
+		if n := <-seen; n != i+1 {
+			t.Errorf("it saw %d of %d", n, i+1)
+		}
+	}
+	do(p, func() { p.Unwatch(fd) })
+	say(7)
+	do(p, func() {})
+	do(p, func() {})
+	if len(seen) > 0 {
+		t.Error("it was looked at still")
+	}
 }

@@ -66,6 +66,21 @@ func (c *cache) pin(name string) (*entry, error) {
 	return e, nil
 }
 
+// tryPin is pin for an entry that is in the cache.
+func (c *cache) tryPin(name string) (*entry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.findLocked(name); e != nil && e.err == nil {
+		select {
+		case <-e.ready:
+			e.pins++
+			return e, nil
+		default:
+		}
+	}
+	return nil, errElsewhere
+}
+
 // unpin lets an entry go. What is absent or failed to load is not kept.
 func (c *cache) unpin(e *entry) {
 	c.mu.Lock()

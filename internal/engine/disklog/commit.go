@@ -3,6 +3,7 @@ package disklog
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"twohop"
@@ -11,10 +12,21 @@ import (
 
 // commitLoop is the committer.
 func (e *Engine) commitLoop() {
-	for items := e.queue.take(); items != nil; items = e.queue.take() {
+	for {
+		items, half, ok := e.queue.take()
+		if !ok {
+			return
+		}
 		began := time.Now()
-		rest := e.commitGroup(items)
-		e.queue.landed(rest)
+		var rest []*item
+		if half != nil {
+			rest = half.end(half.g.commitRest())
+		} else {
+			rest = e.commitGroup(items)
+		}
+		if e.queue.landed(rest) {
+			continue // on the loop
+		}
 		if wait := min(time.Since(began)/4, maxGather); wait > minGather && len(rest) == 0 {
 			e.queue.gather(len(items), wait)
 		}
@@ -29,53 +41,82 @@ const (
 	maxGather = time.Millisecond
 )
 
+// round is a group and the items that are judged for it.
+type round struct {
+	g       *group
+	items   []*item
+	results []result
+	rest    []*item // for the next round
+}
+
+// judge runs the items. When one of them cannot go with those before it, it is
+// left, with all behind it, and the error tells why.
+func (g *group) judge(items []*item) (*round, error) {
+	g.results = slices.Grow(g.results, len(items))
+	r := &round{g: g, items: items, results: g.results[:len(items)]}
+	for i, it := range items {
+		if err := g.run(it, &r.results[i]); err != nil {
+			r.items, r.rest = items[:i], items[i:]
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// drop forgets a round of which nothing was committed.
+func (r *round) drop() {
+	if err := r.g.close(); err != nil {
+		r.g.e.opts.Logger.Error("a batch could not be closed", slog.Any("error", err))
+	}
+}
+
+// end shows what was committed, or not if there is an error, and answers. It
+// returns the items that are left.
+func (r *round) end(err error) (rest []*item) {
+	if err != nil {
+		for i := range r.results {
+			r.results[i] = result{err: err}
+		}
+	} else {
+		r.g.show()
+	}
+	for i, it := range r.items {
+		it.finish(&r.results[i])
+	}
+	r.g.e.stats.group(r.g, r.items)
+	r.drop()
+	return r.rest
+}
+
 // commitGroup carries out as many of the items as can go into one group and
 // returns the others.
 func (e *Engine) commitGroup(items []*item) (rest []*item) {
-	g := e.newGroup(items)
-	defer func() {
-		if err := g.close(); err != nil {
-			e.opts.Logger.Error("a batch could not be closed", slog.Any("error", err))
-		}
-	}()
-	results := make([]result, len(items))
-	for i, it := range items {
-		err := g.run(it, &results[i])
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, errNextGroup) {
-			items, rest = items[:i], items[i:]
-			break
-		}
-		// A channel that cannot be read must not harm the others: they go again.
-		e.opts.Logger.Error("a channel cannot be read", slog.String("channel", it.name), slog.Any("error", err))
-		it.finish(&result{err: err})
-		return append(items[:i:i], items[i+1:]...)
-	}
-	if err := g.commit(); err != nil {
-		for i := range results {
-			results[i] = result{err: err}
-		}
-	} else {
-		g.show()
-	}
-	for i, it := range items {
-		it.finish(&results[i])
-	}
-	e.stats.group(g, items)
-	return rest
-}
-
-func (e *Engine) newGroup(items []*item) *group {
-	e.clock = max(e.clock, time.Now().UnixMicro())
-	g := &group{e: e, now: time.UnixMicro(e.clock), batch: e.db.NewBatch(), works: make(map[string]*work, len(items))}
+	g := e.newGroup()
 	for _, it := range items {
 		if it.kind == itemAppend || it.kind == itemCreate {
 			g.full = e.space.check()
 			break
 		}
 	}
+	r, err := g.judge(items)
+	if err != nil && !errors.Is(err, errNextGroup) {
+		// A channel that cannot be read must not harm the others: they go again.
+		r.drop()
+		n, it := len(r.items), r.rest[0]
+		e.opts.Logger.Error("a channel cannot be read", slog.String("channel", it.name), slog.Any("error", err))
+		it.finish(&result{err: err})
+		return append(items[:n:n], items[n+1:]...)
+	}
+	return r.end(g.commit())
+}
+
+func (e *Engine) newGroup() *group {
+	e.clock = max(e.clock, time.Now().UnixMicro())
+	g := e.spare
+	if e.spare = nil; g == nil {
+		g = &group{works: map[string]*work{}}
+	}
+	*g = group{e: e, now: time.UnixMicro(e.clock), batch: e.db.NewBatch(), works: g.works, order: g.order, events: g.events, results: g.results}
 	return g
 }
 
@@ -85,7 +126,23 @@ func (g *group) commit() error {
 	if err := g.seal(); err != nil {
 		return storageFailed(err)
 	}
-	if err := g.e.write(g.batch, g.sync); err != nil || g.e.guard.isDead() {
+	return g.written(g.e.write(g.batch, g.sync))
+}
+
+// commitRest is commit for a batch that is in the journal, but not synced.
+func (g *group) commitRest() error {
+	err := g.e.journal.sync()
+	if err == nil {
+		err = g.e.keep(g.batch)
+	} else {
+		g.e.guard.fail(err)
+	}
+	return g.written(err)
+}
+
+// written is what came of writing the batch.
+func (g *group) written(err error) error {
+	if err != nil || g.e.guard.isDead() {
 		return unknown("", g.e.guard.trouble())
 	}
 	if g.lazy && !g.sync {

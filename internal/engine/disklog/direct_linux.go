@@ -73,9 +73,7 @@ func (f *directLog) Write(p []byte) (int, error) {
 
 // push writes what waits, and keeps the last block if it is not full.
 func (f *directLog) push(flags int) error {
-	n := (len(f.buf) + directBlock - 1) &^ (directBlock - 1)
-	b := f.buf[:n]
-	clear(b[len(f.buf):])
+	b := f.padded()
 	for at := f.at; len(b) > 0; {
 		k, err := f.w.pwrite(f.fd, b, at, flags)
 		switch {
@@ -89,11 +87,24 @@ func (f *directLog) push(flags int) error {
 		}
 		b, at = b[k:], at+int64(k)
 	}
+	f.written()
+	return nil
+}
+
+// padded is what waits, with zeros to the end of the last block.
+func (f *directLog) padded() []byte {
+	n := (len(f.buf) + directBlock - 1) &^ (directBlock - 1)
+	b := f.buf[:n]
+	clear(b[len(f.buf):])
+	return b
+}
+
+// written forgets what waited, but for the last block.
+func (f *directLog) written() {
 	full := len(f.buf) &^ (directBlock - 1)
 	f.at += int64(full)
 	f.buf = f.buf[:copy(f.buf, f.buf[full:])]
 	f.fresh = false
-	return nil
 }
 
 // leave goes on without direct writes.

@@ -4,7 +4,8 @@
 // committed at the channel's level before, and an offset that was ever shown
 // names the same record after any crash, or none.
 //
-// One goroutine, the committer, decides everything. It takes what is queued as
+// One goroutine at a time decides everything: the committer, or a loop where
+// nothing has to wait (see resident). It takes what is queued as
 // a group, judges each item against the state that the items before it leave,
 // commits the whole group as one batch with at most one sync, first into the
 // journal and then into the store, and only then shows the new states, tells the
@@ -116,7 +117,10 @@ type Engine struct {
 	sink      engine.Sink
 	lastEpoch uint64
 	clock     int64 // Unix microseconds; never falls
+	spare     *group
 	trimming  map[uint64]bool
+
+	resident *resident // or nil; set by MoveIn
 
 	sweeper sweeper
 	dirty   chan struct{} // has a token when something waits for the interval's sync
@@ -285,6 +289,7 @@ func (e *Engine) Close() error {
 	if again {
 		return nil
 	}
+	e.MoveOut()
 	e.guard.notify() // from here on the watch kills what is stuck
 	e.saveUses(true)
 	e.queue.close()

@@ -15,21 +15,27 @@ import (
 // commit.
 var errNextGroup = errors.New("disklog: for the next group")
 
+// errElsewhere says that an item may have to wait for the disk, which a group on a
+// loop must not.
+var errElsewhere = errors.New("disklog: for the committer")
+
 // group is what is committed in one step. Items are judged in order against the
 // channels as they are after the items before them.
 type group struct {
-	e      *Engine
-	now    time.Time
-	batch  *pebble.Batch
-	sync   bool  // wait for the disk
-	lazy   bool  // something was written that is to be synced soon
-	full   error // appends and creations are refused with this
-	works  map[string]*work
-	order  []*work
-	events []engine.Event
-	made   bool  // an epoch was given out
-	due    int64 // the sweeper is to be awake then; 0 is never
-	err    error // of the batch; nothing can be committed any more
+	e       *Engine
+	now     time.Time
+	batch   *pebble.Batch
+	onLoop  bool  // it must not wait
+	sync    bool  // wait for the disk
+	lazy    bool  // something was written that is to be synced soon
+	full    error // appends and creations are refused with this
+	works   map[string]*work
+	order   []*work
+	events  []engine.Event
+	results []result // room for the items'
+	made    bool     // an epoch was given out
+	due     int64    // the sweeper is to be awake then; 0 is never
+	err     error    // of the batch; nothing can be committed any more
 }
 
 // work is a channel in a group.
@@ -49,7 +55,11 @@ func (g *group) open(name string) (*work, error) {
 	if w := g.works[name]; w != nil {
 		return w, nil
 	}
-	entry, err := g.e.cache.pin(name)
+	pin := g.e.cache.pin
+	if g.onLoop {
+		pin = g.e.cache.tryPin
+	}
+	entry, err := pin(name)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +78,9 @@ func (g *group) live(name string) (*work, *channel, error) {
 		return w, nil, err
 	}
 	if w.ch.expired(w.used, g.now) {
+		if g.onLoop {
+			return w, nil, errElsewhere
+		}
 		if err := g.drop(w); err != nil || w.ch == nil {
 			return w, nil, err
 		}
@@ -86,13 +99,24 @@ func (w *work) change() *channel {
 	return w.ch
 }
 
-// close lets go of what the group holds.
+// close lets go of what the group holds. The next one has its room.
 func (g *group) close() error {
 	for _, w := range g.order {
 		g.e.cache.unpin(w.entry)
 	}
-	return g.batch.Close()
+	err := g.batch.Close()
+	if cap(g.results) <= maxSpare && cap(g.order) <= maxSpare && cap(g.events) <= maxSpare {
+		clear(g.works)
+		clear(g.order)
+		clear(g.events)
+		clear(g.results[:cap(g.results)])
+		g.order, g.events, g.batch = g.order[:0], g.events[:0], nil
+		g.e.spare = g
+	}
+	return err
 }
+
+const maxSpare = 256 // items, channels and events that the next group has room for
 
 // epoch gives out a log epoch.
 func (g *group) epoch() uint64 {
@@ -187,6 +211,9 @@ func (g *group) append(a *twohop.Append, ack *twohop.Ack) error {
 		prod = &engine.ProducerState{}
 	}
 	g.apply(w, a, prod, ack)
+	if g.onLoop && w.ch.marksRunOut() {
+		return errElsewhere
+	}
 	return nil
 }
 

@@ -79,9 +79,7 @@ type space struct {
 
 // check returns an error if appends would eat up the reserve.
 func (s *space) check() error {
-	s.mu.Lock()
-	fresh, err := time.Since(s.mu.at) < spaceAge, s.mu.err
-	s.mu.Unlock()
+	err, fresh := s.known()
 	if fresh {
 		return err
 	}
@@ -90,6 +88,13 @@ func (s *space) check() error {
 	s.mu.at, s.mu.err = time.Now(), err
 	s.mu.Unlock()
 	return err
+}
+
+// known is what check found lately, if it did.
+func (s *space) known() (err error, fresh bool) { //nolint:revive // the error is the answer
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.err, time.Since(s.mu.at) < spaceAge
 }
 
 func (s *space) look() error {

@@ -149,6 +149,14 @@ func (j *journal) add(batch []byte) error {
 	return nil
 }
 
+// mark has a batch hold its seq unless it is synced at once.
+func (j *journal) mark(b *pebble.Batch, sync bool) error {
+	if sync {
+		return nil
+	}
+	return b.Set(seqKey, binary.BigEndian.AppendUint64(nil, j.seq+1), nil)
+}
+
 // sync returns when all that was added is on the disk.
 func (j *journal) sync() error {
 	if j.synced == j.at {
@@ -195,10 +203,19 @@ func (e *Engine) closeJournal() error {
 // on the disk in between, and all before it. After an error nobody knows what the
 // journal holds, or the store lacks what it holds, so nothing is written any more.
 func (e *Engine) write(b *pebble.Batch, sync bool) error {
-	err := e.writeAhead(b, sync)
-	if err == nil && !b.Empty() && !e.guard.isDead() {
-		err = e.db.Apply(b, pebble.NoSync)
+	if err := e.writeAhead(b, sync); err != nil {
+		e.guard.fail(err)
+		return err
 	}
+	return e.keep(b)
+}
+
+// keep puts a batch that is in the journal into the store.
+func (e *Engine) keep(b *pebble.Batch) error {
+	if b.Empty() || e.guard.isDead() {
+		return nil
+	}
+	err := e.db.Apply(b, pebble.NoSync)
 	if err != nil {
 		e.guard.fail(err)
 	}
@@ -208,10 +225,8 @@ func (e *Engine) write(b *pebble.Batch, sync bool) error {
 func (e *Engine) writeAhead(b *pebble.Batch, sync bool) error {
 	j := &e.journal
 	if !b.Empty() {
-		if !sync {
-			if err := b.Set(seqKey, binary.BigEndian.AppendUint64(nil, j.seq+1), nil); err != nil {
-				return err
-			}
+		if err := j.mark(b, sync); err != nil {
+			return err
 		}
 		batch := b.Repr()
 		if j.full(len(batch)) {

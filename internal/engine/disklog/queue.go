@@ -70,9 +70,11 @@ const (
 	queueBytes = 256 << 20 // from here on appends are refused
 )
 
-// queue is what waits for the committer, in order.
+// queue is what waits to be committed, in order: by the committer, or on a loop
+// as long as nothing has to wait there. Whose turn it is has the queue, and what
+// only the committer may touch, to himself until he gives it up.
 type queue struct {
-	wake chan struct{} // has a token when there may be something to do
+	wake chan struct{} // has a token when there may be something to do for the committer
 
 	mu struct {
 		sync.Mutex
@@ -82,6 +84,12 @@ type queue struct {
 		refuse error   // given to new items of clients
 		want   int     // items below which the committer need not be woken
 		closed bool
+
+		ask    func() // the loop to look; nil is that there is none
+		asked  bool   // that, and it has not begun to
+		onLoop bool   // it is the loop's turn, at work
+		away   bool   // it is the committer's turn, though there is a loop
+		half   *round // which the committer is to end
 	}
 }
 
@@ -100,10 +108,25 @@ func (q *queue) add(it *item) error {
 	}
 	q.mu.items = append(q.mu.items, it)
 	q.mu.bytes += it.size()
-	if len(q.mu.items) >= q.mu.want {
-		q.signal()
-	}
+	q.stirLocked(it)
 	return nil
+}
+
+// stirLocked has somebody look after a new item, if nobody will anyway.
+func (q *queue) stirLocked(it *item) {
+	switch {
+	case q.mu.ask == nil || q.mu.away:
+		if len(q.mu.items) >= q.mu.want {
+			q.signal()
+		}
+	case q.mu.asked || q.mu.onLoop: // it will
+	case !it.swift():
+		q.mu.away = true
+		q.signal()
+	default:
+		q.mu.asked = true
+		q.mu.ask()
+	}
 }
 
 // gather waits until the queue holds as many items as the last group had with
@@ -142,19 +165,34 @@ func (q *queue) signal() {
 	}
 }
 
-// take waits for the next group of items; nil is the end.
-func (q *queue) take() []*item {
+// take waits for what the committer is to do next, the next group of items or a
+// round to end; false is the end.
+func (q *queue) take() (items []*item, half *round, ok bool) {
 	for {
-		if g, closed := q.tryTake(); g != nil || closed {
-			return g
+		items, half, closed := q.tryTake()
+		if items != nil || half != nil || closed {
+			return items, half, !closed
 		}
 		<-q.wake
 	}
 }
 
-func (q *queue) tryTake() (g []*item, closed bool) {
+func (q *queue) tryTake() (items []*item, half *round, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if half = q.mu.half; half != nil {
+		q.mu.half = nil
+		return nil, half, false
+	}
+	if q.mu.ask != nil && !q.mu.away || q.mu.onLoop {
+		return nil, nil, false
+	}
+	items = q.takeLocked()
+	return items, nil, q.mu.closed && items == nil
+}
+
+// takeLocked takes as many items as make a group.
+func (q *queue) takeLocked() (g []*item) {
 	n, size := 0, 0
 	for n < len(q.mu.items) && size < groupBytes {
 		size += q.mu.items[n].size()
@@ -170,14 +208,28 @@ func (q *queue) tryTake() (g []*item, closed bool) {
 		g = nil
 	}
 	q.mu.flight = g
-	return g, q.mu.closed && n == 0
+	return g
 }
 
-// landed tells that the group taken last was dealt with, but for the items that
-// are to come first in the next one.
-func (q *queue) landed(rest []*item) {
+// landed tells that what the committer took last was dealt with, but for the
+// items that are to come first in the next group. It reports whether that is up
+// to the loop.
+func (q *queue) landed(rest []*item) (onLoop bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.backLocked(rest)
+	q.mu.away = false
+	if q.mu.ask == nil {
+		return false
+	}
+	if len(q.mu.items) > 0 {
+		q.stirLocked(q.mu.items[0])
+	}
+	return !q.mu.away
+}
+
+// backLocked puts items that were taken back.
+func (q *queue) backLocked(rest []*item) {
 	q.mu.flight = nil
 	if len(rest) > 0 {
 		q.mu.items = append(rest, q.mu.items...)

@@ -28,8 +28,7 @@ func (e *Engine) applyRetention(ch *channel, now time.Time) error {
 		return nil
 	}
 	for ch.Start < ch.Tail {
-		mayGo := r.Age > 0 && !now.IsZero() || r.Records > 0 && ch.Tail-ch.Start > r.Records || r.Bytes > 0 && ch.bytes-ch.startBytes > r.Bytes
-		if !mayGo {
+		if !ch.mayDrop(now) {
 			return nil
 		}
 		if len(ch.marks) == 0 {
@@ -44,6 +43,18 @@ func (e *Engine) applyRetention(ch *channel, now time.Time) error {
 		ch.Start, ch.startBytes, ch.marks = m.end, m.bytes, ch.marks[1:]
 	}
 	return nil
+}
+
+// mayDrop reports whether retention may let the oldest records go.
+func (ch *channel) mayDrop(now time.Time) bool {
+	r := ch.Retention
+	return r.Age > 0 && !now.IsZero() || r.Records > 0 && ch.Tail-ch.Start > r.Records || r.Bytes > 0 && ch.bytes-ch.startBytes > r.Bytes
+}
+
+// marksRunOut reports whether applyRetention at the zero time might have to read.
+func (ch *channel) marksRunOut() bool {
+	n := len(ch.marks)
+	return ch.mayDrop(time.Time{}) && (n == 0 || ch.droppable(ch.marks[n-1], time.Time{}))
 }
 
 // droppable reports whether at least what retention keeps is left without the

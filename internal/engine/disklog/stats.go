@@ -7,6 +7,7 @@ import (
 // Stats are counts since the engine was opened, and how things are now.
 type Stats struct {
 	Groups       uint64 // commits
+	LoopGroups   uint64 // of them, on a loop
 	Syncs        uint64 // commits and intervals that waited for the disk
 	Items        uint64 // appends, creations, deletions and the like in all groups
 	Appends      uint64
@@ -19,7 +20,7 @@ type Stats struct {
 }
 
 type counters struct {
-	groups, syncs, items, appends, bytes atomic.Uint64
+	groups, onLoop, syncs, items, appends, bytes atomic.Uint64
 }
 
 func (c *counters) group(g *group, items []*item) {
@@ -31,6 +32,9 @@ func (c *counters) group(g *group, items []*item) {
 		return
 	}
 	c.groups.Add(1)
+	if g.onLoop {
+		c.onLoop.Add(1)
+	}
 	for _, it := range items {
 		if it.kind == itemAppend {
 			c.appends.Add(1)
@@ -42,7 +46,7 @@ func (c *counters) group(g *group, items []*item) {
 // Stats tells how much the engine did.
 func (e *Engine) Stats() Stats {
 	s := Stats{
-		Groups: e.stats.groups.Load(), Syncs: e.stats.syncs.Load(), Items: e.stats.items.Load(),
+		Groups: e.stats.groups.Load(), LoopGroups: e.stats.onLoop.Load(), Syncs: e.stats.syncs.Load(), Items: e.stats.items.Load(),
 		Appends: e.stats.appends.Load(), AppendBytes: e.stats.bytes.Load(), Channels: e.cache.len(),
 	}
 	if e.begin("") != nil {

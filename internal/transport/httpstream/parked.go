@@ -22,6 +22,7 @@ import (
 // Every other request, and every one that is to be refused, goes with its
 // connection to a full HTTP server, which sees it as if it had been the first.
 type Parked struct {
+	hub      *hub.Hub
 	loops    []*parkedLoop
 	listener *park.Listener
 	over     *park.Handover
@@ -37,7 +38,7 @@ func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Parked{listener: pl, over: park.NewHandover(pl.Addr()), closing: make(chan struct{})}
+	p := &Parked{hub: h.hub, listener: pl, over: park.NewHandover(pl.Addr()), closing: make(chan struct{})}
 	precision := min(2*time.Second, max(park.TickEvery, min(h.opts.LongPoll, h.opts.Heartbeat)/8))
 	for range loops {
 		loop, err := park.NewLoop(pl, park.Options{Precision: precision})
@@ -46,6 +47,9 @@ func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
 		}
 		pl := newParkedLoop(h, loop, p.over)
 		p.loops = append(p.loops, pl)
+		if len(p.loops) == 1 {
+			h.hub.MoveIn(loop)
+		}
 		p.running.Go(loop.Run)
 	}
 	p.running.Go(func() {
@@ -68,6 +72,7 @@ func (p *Parked) Handover() net.Listener { return p.over }
 func (p *Parked) Close() (err error) {
 	p.once.Do(func() {
 		close(p.closing)
+		p.hub.MoveOut()
 		for _, l := range p.loops {
 			l.loop.Stop()
 		}

@@ -1,0 +1,217 @@
+package disklog
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"twohop/internal/engine"
+	"twohop/internal/uring"
+)
+
+// resident commits on a loop what can be without waiting: it judges a group,
+// hands the journal to the kernel, and shows and answers when that is on the
+// disk. Everything else is the committer's, who gets what is unclear as if the
+// loop had never seen it. All of it is used on the loop.
+type resident struct {
+	e     *Engine
+	loop  engine.Loop
+	ring  *uring.Ring
+	lame  bool       // the ring is of no use any more
+	turn  bool       // it is the loop's
+	round *round     // whose sync is under way
+	log   *directLog // that it is in
+	leave bool
+	left  chan struct{} // closed when it has left
+}
+
+var _ engine.Resident = (*Engine)(nil)
+
+// MoveIn implements engine.Resident.
+func (e *Engine) MoveIn(l engine.Loop) {
+	if e.resident != nil {
+		return // on another loop
+	}
+	ring, err := uring.New(2)
+	if err != nil {
+		return // the committer writes as he can
+	}
+	e.resident = &resident{e: e, loop: l, ring: ring, left: make(chan struct{})}
+	l.Watch(ring.FD(), e.resident.look)
+	e.queue.moveIn(func() { l.Post(e.resident) })
+}
+
+// MoveOut implements engine.Resident.
+func (e *Engine) MoveOut() {
+	if r := e.resident; r != nil {
+		e.queue.moveOut()
+		r.loop.Post(mover{r})
+		<-r.left
+	}
+}
+
+// mover has a resident leave its loop.
+type mover struct{ r *resident }
+
+// Turn implements a task of the loop.
+func (m mover) Turn() bool {
+	if r := m.r; !r.leave {
+		r.leave = true
+		r.step()
+		r.depart()
+	}
+	return false
+}
+
+// depart leaves the loop when nothing is under way.
+func (r *resident) depart() {
+	if r.leave && r.round == nil && !r.turn && r.ring != nil {
+		r.loop.Unwatch(r.ring.FD())
+		r.ring.Close()
+		r.ring = nil
+		close(r.left)
+	}
+}
+
+// Turn implements a task of the loop: there are items.
+func (r *resident) Turn() bool {
+	r.turn = r.e.queue.begin()
+	r.step()
+	r.depart()
+	return false
+}
+
+// look goes on with what is under way.
+func (r *resident) look() {
+	if r.turn {
+		r.step()
+		r.depart()
+	}
+}
+
+// step does what can be done now.
+func (r *resident) step() {
+	if r.round != nil && !r.landed() {
+		return
+	}
+	for r.turn && r.round == nil {
+		items := r.e.queue.swiftTake()
+		if items == nil {
+			r.turn = false
+			return
+		}
+		if rd := r.judge(items); rd == nil {
+			r.hand(items, nil)
+		} else {
+			r.commit(rd)
+		}
+	}
+}
+
+// hand makes it the committer's turn.
+func (r *resident) hand(items []*item, half *round) {
+	r.turn, r.round, r.log = false, nil, nil
+	r.e.queue.hand(items, half)
+}
+
+// judge is a group as far as it is before anything of it is written, or nil if
+// it might have to wait.
+func (r *resident) judge(items []*item) *round {
+	e := r.e
+	full, fresh := e.space.known()
+	if r.log = e.journal.direct(); r.lame || !fresh || r.log == nil || e.guard.trouble() != nil {
+		return nil
+	}
+	g := e.newGroup()
+	g.onLoop, g.full = true, full
+	rd, err := g.judge(items)
+	if err == nil || errors.Is(err, errNextGroup) {
+		err = g.seal()
+	}
+	if err == nil && !g.batch.Empty() {
+		err = e.journal.mark(g.batch, g.sync)
+	}
+	if err != nil || !e.journal.takes(r.log, g.batch.Len()) {
+		rd.drop()
+		return nil
+	}
+	return rd
+}
+
+// commit writes a group, to the end if it need not be synced.
+func (r *resident) commit(rd *round) {
+	j, g := &r.e.journal, rd.g
+	if !g.batch.Empty() {
+		if err := j.add(g.batch.Repr()); err != nil {
+			r.e.guard.fail(err)
+			r.end(rd, err)
+			return
+		}
+	}
+	switch {
+	case !g.sync || j.synced == j.at:
+		r.end(rd, r.e.keep(g.batch))
+	case r.log.begin(r.ring):
+		r.round = rd
+	default:
+		r.lame = true
+		r.hand(nil, rd)
+	}
+}
+
+// landed goes on when the disk has what the round is in.
+func (r *resident) landed() bool {
+	d, ok := r.ring.Next()
+	if !ok {
+		return false
+	}
+	rd, j := r.round, &r.e.journal
+	if !r.log.ended(d.Result) {
+		r.hand(nil, rd) // he tries again, under the guard's rules
+		return true
+	}
+	j.synced = j.at
+	r.round = nil
+	r.end(rd, r.e.keep(rd.g.batch))
+	return true
+}
+
+// end ends a round.
+func (r *resident) end(rd *round, err error) {
+	r.e.queue.swiftLanded(rd.end(rd.g.written(err)))
+}
+
+// direct is the journal's file if it is written directly.
+func (j *journal) direct() *directLog {
+	if f, ok := j.file.(*guardedFile); ok {
+		if log, ok := f.File.(*directLog); ok && !log.plain && !log.loose {
+			return log
+		}
+	}
+	return nil
+}
+
+// takes reports whether the journal takes a batch without waiting.
+func (j *journal) takes(log *directLog, batch int) bool {
+	n := entryHead + batch
+	return !j.full(batch) && len(log.buf)+n <= directRoom && log.at+int64(len(log.buf)+n) <= log.size &&
+		(len(j.before) < 2 || !j.before[len(j.before)-2].needed()) // or the store might stop writes
+}
+
+// begin hands what waits for a sync to the kernel.
+func (f *directLog) begin(ring *uring.Ring) bool {
+	e := uring.Entry{Op: uring.OpWrite, FD: int32(f.fd), Offset: uint64(f.at), Flags: unix.RWF_DSYNC} //nolint:gosec // none is negative or large
+	e.SetBytes(f.padded())
+	ring.Put(&e)
+	n, _ := ring.Submit()
+	return n > 0
+}
+
+// ended takes the kernel's result of that; false if it did not write all.
+func (f *directLog) ended(result int32) bool {
+	if int(result) != len(f.padded()) {
+		return false
+	}
+	f.written()
+	return true
+}
