@@ -11,7 +11,9 @@ import (
 // that the loop's other work goes on meanwhile.
 //
 // News during a round makes it begin again, so that it is seen by all that were
-// not looked at yet. With a budget it waits for the next round: each reader would
+// not looked at yet. From there on turns are short: whoever publishes is answered
+// sooner, and what he publishes next goes out with what came before, in one write.
+// With a budget it waits for the next round: each reader would
 // be looked at again for a record or two.
 //
 // Note may be called from anywhere, all else by the loop only.
@@ -21,8 +23,9 @@ type Crowd[M Member] struct {
 	news    atomic.Bool // something happened since the round began
 	due     atomic.Bool // a turn is to come
 	members []M
-	pos     int // where the next turn begins
-	left    int // members to look at from pos on until all were
+	pos     int  // where the next turn begins
+	left    int  // members to look at from pos on until all were
+	busy    bool // the round began again
 	began   time.Time
 }
 
@@ -48,6 +51,7 @@ func (c *Crowd[M]) Begin() bool {
 	if c.left > 0 && c.Budget > 0 || !c.news.Swap(false) {
 		return false
 	}
+	c.busy = c.left > 0
 	c.left = len(c.members)
 	if c.Budget > 0 {
 		c.began = time.Now()
@@ -61,6 +65,9 @@ func (c *Crowd[M]) Again() { c.left = len(c.members) }
 // Look has a turn of the round: it looks at some members, who may leave
 // meanwhile. It returns true if others are left.
 func (c *Crowd[M]) Look(some int, at func(M)) bool {
+	if c.busy {
+		some = max(1, some/4)
+	}
 	for ; some > 0 && c.left > 0 && len(c.members) > 0; some-- {
 		if c.pos >= len(c.members) {
 			c.pos = 0

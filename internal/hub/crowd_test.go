@@ -137,3 +137,31 @@ func TestCrowdWithABudgetGoesOnceRound(t *testing.T) {
 		})
 	}
 }
+
+// A round that begins again goes on in shorter turns, until it is over.
+func TestCrowdTurnsAreShortWhileNewsComes(t *testing.T) {
+	c := &Crowd[*sitter]{}
+	for range 100 {
+		c.Add(&sitter{})
+	}
+	turn := func() (looked int) {
+		c.Begin()
+		c.Look(40, func(*sitter) { looked++ })
+		return looked
+	}
+	c.Note()
+	first := turn()
+	c.Note()
+	again := turn()
+	if first != 40 || again == 0 || again >= first {
+		t.Errorf("a turn looked at %d, and at %d in a round that began again", first, again)
+	}
+	for c.left > 0 {
+		turn()
+	}
+	c.Rest()
+	c.Note()
+	if n := turn(); n != first {
+		t.Errorf("a turn of the next round looked at %d, not %d", n, first)
+	}
+}
