@@ -80,10 +80,10 @@ func (r *round) end(err error) (rest []*item) {
 	} else {
 		r.g.show()
 	}
+	r.g.e.stats.group(r.g, r.items) // before anybody can ask
 	for i, it := range r.items {
 		it.finish(&r.results[i])
 	}
-	r.g.e.stats.group(r.g, r.items)
 	r.drop()
 	return r.rest
 }

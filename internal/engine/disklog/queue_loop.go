@@ -94,3 +94,10 @@ func (q *queue) swiftLanded(rest []*item) {
 	defer q.mu.Unlock()
 	q.backLocked(rest)
 }
+
+// waiting reports whether there are items for a next group.
+func (q *queue) waiting() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.mu.items) > 0
+}

@@ -21,6 +21,7 @@ type resident struct {
 	turn  bool       // it is the loop's
 	round *round     // whose sync is under way
 	log   *directLog // that it is in
+	pause pause
 	leave bool
 	left  chan struct{} // closed when it has left
 }
@@ -81,6 +82,16 @@ func (r *resident) Turn() bool {
 	return false
 }
 
+// pause is a round of the loop before the next group begins: the answers leave,
+// and what has arrived meanwhile shares its sync.
+type pause struct{ begun bool }
+
+// Turn implements a task of the loop.
+func (p *pause) Turn() (more bool) {
+	p.begun = !p.begun
+	return p.begun
+}
+
 // look goes on with what is under way.
 func (r *resident) look() {
 	if r.turn {
@@ -91,8 +102,14 @@ func (r *resident) look() {
 
 // step does what can be done now.
 func (r *resident) step() {
-	if r.round != nil && !r.landed() {
-		return
+	if r.round != nil {
+		if !r.landed() {
+			return
+		}
+		if r.turn && r.e.queue.waiting() {
+			r.loop.Post(&r.pause)
+			return
+		}
 	}
 	for r.turn && r.round == nil {
 		items := r.e.queue.swiftTake()
