@@ -233,12 +233,26 @@ func (c *Channel) gone(at twohop.Offset) error {
 	return r.Error(c.name, at)
 }
 
-// usable reports whether the channel can be read at once, without asking the
-// engine whether it lives.
+// living is fresh without waiting; false is that it has to be asked.
+func (c *Channel) living() bool {
+	if !mortal(&c.info) {
+		return true
+	}
+	known, ok := c.hub.eng.(engine.Knower)
+	if ok {
+		_, ok = known.Known(c.name)
+	}
+	if ok {
+		c.hub.eng.Touch(c.name)
+	}
+	return ok
+}
+
+// usable reports whether the channel was loaded.
 func (c *Channel) usable() bool {
 	select {
 	case <-c.ready:
-		return c.err == nil && !mortal(&c.info)
+		return c.err == nil
 	default:
 		return false
 	}

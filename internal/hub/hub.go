@@ -132,13 +132,17 @@ func (h *Hub) lookup(name string) *Channel {
 func (h *Hub) Peek(name []byte) *Channel {
 	s := &h.shards[maphash.Bytes(h.seed, name)%shards]
 	s.Lock()
-	defer s.Unlock()
 	c := s.live[string(name)]
 	if c == nil || !c.usable() {
+		s.Unlock()
 		return nil
 	}
 	if c.refs == 0 {
 		c.idleSince = time.Since(began)
+	}
+	s.Unlock()
+	if !c.living() {
+		return nil
 	}
 	return c
 }
@@ -165,7 +169,7 @@ func (h *Hub) TryOpen(name string) *Channel {
 	if !ok {
 		return nil
 	}
-	if info, ok := known.Known(name); !ok || mortal(&info) {
+	if _, ok := known.Known(name); !ok {
 		return nil // and leaves no trace
 	}
 	s, c, mine := h.join(name)
@@ -173,14 +177,17 @@ func (h *Hub) TryOpen(name string) *Channel {
 		s.Lock()
 		usable := c.usable()
 		s.Unlock()
-		if !usable {
+		if !usable || !c.living() {
 			h.release(c)
 			return nil
 		}
 		return c
 	}
-	if info, ok := known.Known(name); ok && !mortal(&info) && c.loadAs(info) { // again, as the feed tells it now what comes
+	if info, ok := known.Known(name); ok && c.loadAs(info) { // again, as the feed tells it now what comes
 		c.settled()
+		if mortal(&info) {
+			h.eng.Touch(name)
+		}
 		return c
 	}
 	go func() { // something happened that very moment

@@ -33,13 +33,8 @@ func TestTryOpen(t *testing.T) {
 		h := newTester(t, e, Options{})
 		h.create("c")
 		at := h.append("c", "a")
-		if _, _, err := h.Create(t.Context(), "mortal", &twohop.Spec{ContentType: "text/plain", TTL: time.Hour}); err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range []string{"none", "mortal"} {
-			if h.TryOpen(name) != nil || h.Live() != 0 {
-				t.Errorf("%s was opened, or left a trace", name)
-			}
+		if h.TryOpen("none") != nil || h.Live() != 0 {
+			t.Error("what is not there was opened, or left a trace")
 		}
 		a, b := h.TryOpen("c"), h.TryOpen("c")
 		if a == nil || a != b || a.Info().Tail != at || e.times("c") != 0 {
@@ -62,6 +57,47 @@ func TestTryOpen(t *testing.T) {
 			t.Error("an idle channel was not opened")
 		}
 		b.Close()
+	})
+}
+
+// A channel that ends by itself is opened and looked at without waiting as long as
+// it lives, and lives on because it is.
+func TestTryOpenRenewsALifetime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newKnower(t)
+		h := newTester(t, e, Options{})
+		if _, _, err := h.Create(t.Context(), "c", &twohop.Spec{ContentType: "text/plain", TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		look := map[string]func() bool{
+			"opened": func() bool {
+				c := h.TryOpen("c")
+				if c != nil {
+					c.Close()
+				}
+				return c != nil
+			},
+			"peeked at": func() bool { return h.Peek([]byte("c")) != nil },
+		}
+		time.Sleep(50 * time.Minute)
+		if c := h.TryOpen("c"); c == nil {
+			t.Fatal("it was not opened")
+		} else {
+			defer c.Close() // a live channel is not looked for anew
+		}
+		for range 3 {
+			for _, what := range []string{"opened", "peeked at"} {
+				time.Sleep(50 * time.Minute)
+				began := time.Now()
+				if !look[what]() || e.times("c") != 0 || !time.Now().Equal(began) {
+					t.Fatalf("it was not %s at once", what)
+				}
+			}
+		}
+		time.Sleep(61 * time.Minute)
+		if look["peeked at"]() || look["opened"]() {
+			t.Error("it was looked at after its end")
+		}
 	})
 }
 
