@@ -243,7 +243,7 @@ func TestWebSocketHasItsOwnCosts(t *testing.T) {
 			}
 			continue
 		}
-		if r.Cores <= b.Cores || r.Memory != b.Memory+1000*1000+10*100 || r.Egress != b.Egress {
+		if r.Cores <= b.Cores || math.Abs(r.Memory-b.Memory-1000*1000-10*100) > 1e-3 || r.Egress != b.Egress {
 			t.Errorf("%+v became %+v", b, r)
 		}
 	}

@@ -172,6 +172,7 @@ func (r *resident) commit(rd *round) {
 		r.round = rd
 	default:
 		r.lame = true
+		r.e.opts.Logger.Warn("io_uring failed; nothing is committed on the loop any more, which only takes more CPU")
 		r.hand(nil, rd)
 	}
 }
