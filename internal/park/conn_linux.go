@@ -74,7 +74,7 @@ func (c *Conn) Pause(on bool) {
 	c.interest()
 }
 
-// interest tells the kernel what the connection waits for now, if it was told before.
+// interest tells the kernel what the connection waits for now, if it is watched.
 func (c *Conn) interest() {
 	if c.known {
 		_ = c.loop.epoll.ctl(unix.EPOLL_CTL_MOD, int(c.fd), c.events())

@@ -147,8 +147,8 @@ func (p *Loop) Run() {
 			p.serve(&events[i])
 			p.flushMany()
 		}
-		for i := range p.watches {
-			p.watches[i].look()
+		for _, w := range p.watches {
+			w.look()
 		}
 		p.tellDrained()
 		p.collect()
@@ -225,7 +225,7 @@ func (p *Loop) Watch(fd int, look func()) {
 // Unwatch ends what Watch began. It is called on the loop.
 func (p *Loop) Unwatch(fd int) {
 	_ = p.epoll.ctl(unix.EPOLL_CTL_DEL, fd, 0)
-	p.watches = slices.DeleteFunc(p.watches, func(w watch) bool { return w.fd == fd })
+	p.watches = slices.DeleteFunc(slices.Clone(p.watches), func(w watch) bool { return w.fd == fd }) // they may be looked at just now
 }
 
 // collect takes what was posted. It goes before what is under way: an answer is

@@ -268,7 +268,15 @@ func TestWatch(t *testing.T) {
 			seen <- binary.NativeEndian.Uint64(b[:])
 		}
 	}
-	_, p, _ := startWith(t, 0, false, func(p *Loop) { p.Watch(fd, look) })
+	once, err := unix.Eventfd(1, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(once) }()
+	_, p, _ := startWith(t, 0, false, func(p *Loop) {
+		p.Watch(once, func() { p.Unwatch(once) }) // while the others are looked at
+		p.Watch(fd, look)
+	})
 	say := func(n uint64) {
 		if _, err := unix.Write(fd, binary.NativeEndian.AppendUint64(nil, n)); err != nil {
 			t.Fatal(err)
