@@ -104,7 +104,7 @@ func mortal(i *twohop.Info) bool { return i.TTL != 0 || !i.ExpiresAt.IsZero() }
 // fresh asks the engine again where a lifetime could have ended unnoticed, and
 // renews a sliding one.
 func (c *Channel) fresh(ctx context.Context) error {
-	if !mortal(&c.info) {
+	if c.living() {
 		return nil
 	}
 	if _, err := c.hub.eng.Info(ctx, c.name); err != nil {
@@ -233,7 +233,7 @@ func (c *Channel) gone(at twohop.Offset) error {
 	return r.Error(c.name, at)
 }
 
-// living is fresh without waiting; false is that it has to be asked.
+// living is fresh without waiting; false is that the engine has to be asked.
 func (c *Channel) living() bool {
 	if !mortal(&c.info) {
 		return true

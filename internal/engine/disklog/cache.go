@@ -70,13 +70,9 @@ func (c *cache) pin(name string) (*entry, error) {
 func (c *cache) tryPin(name string) (*entry, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.findLocked(name); e != nil && e.err == nil {
-		select {
-		case <-e.ready:
-			e.pins++
-			return e, nil
-		default:
-		}
+	if e := c.loadedLocked(name); e != nil && e.err == nil {
+		e.pins++
+		return e, nil
 	}
 	return nil, errElsewhere
 }
@@ -109,16 +105,10 @@ func (c *cache) get(name string) (*channel, int64, error) {
 func (c *cache) peek(name string) (ch *channel, used int64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.findLocked(name)
-	if e == nil || e.err != nil {
-		return nil, 0, false
-	}
-	select {
-	case <-e.ready:
+	if e := c.loadedLocked(name); e != nil && e.err == nil {
 		return e.ch, e.used, true
-	default:
-		return nil, 0, false
 	}
+	return nil, 0, false
 }
 
 func (c *cache) read(e *entry) (*channel, int64) {
@@ -141,13 +131,8 @@ func (c *cache) publish(e *entry, ch *channel, used int64) {
 func (c *cache) touch(name string, now int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.findLocked(name)
+	e := c.loadedLocked(name)
 	if e == nil {
-		return false
-	}
-	select {
-	case <-e.ready:
-	default:
 		return false
 	}
 	if e.ch != nil && !e.ch.expired(e.used, time.UnixMicro(now)) {
@@ -200,6 +185,18 @@ func (c *cache) findLocked(name string) *entry {
 		c.addLocked(e)
 	}
 	return e
+}
+
+// loadedLocked is findLocked for an entry that nobody loads just now.
+func (c *cache) loadedLocked(name string) *entry {
+	if e := c.findLocked(name); e != nil {
+		select {
+		case <-e.ready:
+			return e
+		default:
+		}
+	}
+	return nil
 }
 
 func (c *cache) addLocked(e *entry) {

@@ -20,7 +20,7 @@ func (e *Engine) commitLoop() {
 		began := time.Now()
 		var rest []*item
 		if half != nil {
-			rest = half.end(half.g.commitRest())
+			rest = half.end(half.commitRest())
 		} else {
 			rest = e.commitGroup(items)
 		}
@@ -41,51 +41,37 @@ const (
 	maxGather = time.Millisecond
 )
 
-// round is a group and the items that are judged for it.
-type round struct {
-	g       *group
-	items   []*item
-	results []result
-	rest    []*item // for the next round
-}
-
-// judge runs the items. When one of them cannot go with those before it, it is
-// left, with all behind it, and the error tells why.
-func (g *group) judge(items []*item) (*round, error) {
-	g.results = slices.Grow(g.results, len(items))
-	r := &round{g: g, items: items, results: g.results[:len(items)]}
+// judge takes the items into the group and runs them. When one of them cannot go
+// with those before it, it is left, with all behind it, and the error tells why.
+func (g *group) judge(items []*item) error {
+	g.results = slices.Grow(g.results, len(items))[:len(items)]
+	g.items = items
 	for i, it := range items {
-		if err := g.run(it, &r.results[i]); err != nil {
-			r.items, r.rest = items[:i], items[i:]
-			return r, err
+		if err := g.run(it, &g.results[i]); err != nil {
+			g.items, g.rest = items[:i], items[i:]
+			return err
 		}
 	}
-	return r, nil
-}
-
-// drop forgets a round of which nothing was committed.
-func (r *round) drop() {
-	if err := r.g.close(); err != nil {
-		r.g.e.opts.Logger.Error("a batch could not be closed", slog.Any("error", err))
-	}
+	return nil
 }
 
 // end shows what was committed, or not if there is an error, and answers. It
 // returns the items that are left.
-func (r *round) end(err error) (rest []*item) {
+func (g *group) end(err error) (rest []*item) {
 	if err != nil {
-		for i := range r.results {
-			r.results[i] = result{err: err}
+		for i := range g.results {
+			g.results[i] = result{err: err}
 		}
 	} else {
-		r.g.show()
+		g.show()
 	}
-	r.g.e.stats.group(r.g, r.items) // before anybody can ask
-	for i, it := range r.items {
-		it.finish(&r.results[i])
+	g.e.stats.group(g) // before anybody can ask
+	for i, it := range g.items {
+		it.finish(&g.results[i])
 	}
-	r.drop()
-	return r.rest
+	rest = g.rest
+	g.close()
+	return rest
 }
 
 // commitGroup carries out as many of the items as can go into one group and
@@ -98,25 +84,25 @@ func (e *Engine) commitGroup(items []*item) (rest []*item) {
 			break
 		}
 	}
-	r, err := g.judge(items)
+	err := g.judge(items)
 	if err != nil && !errors.Is(err, errNextGroup) {
 		// A channel that cannot be read must not harm the others: they go again.
-		r.drop()
-		n, it := len(r.items), r.rest[0]
+		n, it := len(g.items), g.rest[0]
+		g.close()
 		e.opts.Logger.Error("a channel cannot be read", slog.String("channel", it.name), slog.Any("error", err))
 		it.finish(&result{err: err})
 		return append(items[:n:n], items[n+1:]...)
 	}
-	return r.end(g.commit())
+	return g.end(g.commit())
 }
 
 func (e *Engine) newGroup() *group {
 	e.clock = max(e.clock, time.Now().UnixMicro())
 	g := e.spare
 	if e.spare = nil; g == nil {
-		g = &group{works: map[string]*work{}}
+		g = &group{e: e, works: map[string]*work{}}
 	}
-	*g = group{e: e, now: time.UnixMicro(e.clock), batch: e.db.NewBatch(), works: g.works, order: g.order, events: g.events, results: g.results}
+	g.now, g.batch = time.UnixMicro(e.clock), e.db.NewBatch()
 	return g
 }
 
@@ -131,13 +117,7 @@ func (g *group) commit() error {
 
 // commitRest is commit for a batch that is in the journal, but not synced.
 func (g *group) commitRest() error {
-	err := g.e.journal.sync()
-	if err == nil {
-		err = g.e.keep(g.batch)
-	} else {
-		g.e.guard.fail(err)
-	}
-	return g.written(err)
+	return g.written(g.e.keep(g.batch, g.e.journal.sync()))
 }
 
 // written is what came of writing the batch.

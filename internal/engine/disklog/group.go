@@ -3,6 +3,7 @@ package disklog
 import (
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -32,7 +33,9 @@ type group struct {
 	works   map[string]*work
 	order   []*work
 	events  []engine.Event
-	results []result // room for the items'
+	items   []*item  // that can be committed
+	results []result // theirs
+	rest    []*item  // for the next group
 	made    bool     // an epoch was given out
 	due     int64    // the sweeper is to be awake then; 0 is never
 	err     error    // of the batch; nothing can be committed any more
@@ -100,20 +103,21 @@ func (w *work) change() *channel {
 }
 
 // close lets go of what the group holds. The next one has its room.
-func (g *group) close() error {
+func (g *group) close() {
 	for _, w := range g.order {
 		g.e.cache.unpin(w.entry)
 	}
-	err := g.batch.Close()
+	if err := g.batch.Close(); err != nil {
+		g.e.opts.Logger.Error("a batch could not be closed", slog.Any("error", err))
+	}
 	if cap(g.results) <= maxSpare && cap(g.order) <= maxSpare && cap(g.events) <= maxSpare {
 		clear(g.works)
 		clear(g.order)
 		clear(g.events)
 		clear(g.results[:cap(g.results)])
-		g.order, g.events, g.batch = g.order[:0], g.events[:0], nil
+		*g = group{e: g.e, works: g.works, order: g.order[:0], events: g.events[:0], results: g.results[:0]}
 		g.e.spare = g
 	}
-	return err
 }
 
 const maxSpare = 256 // items, channels and events that the next group has room for

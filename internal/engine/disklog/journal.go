@@ -203,19 +203,15 @@ func (e *Engine) closeJournal() error {
 // on the disk in between, and all before it. After an error nobody knows what the
 // journal holds, or the store lacks what it holds, so nothing is written any more.
 func (e *Engine) write(b *pebble.Batch, sync bool) error {
-	if err := e.writeAhead(b, sync); err != nil {
-		e.guard.fail(err)
-		return err
-	}
-	return e.keep(b)
+	return e.keep(b, e.writeAhead(b, sync))
 }
 
-// keep puts a batch that is in the journal into the store.
-func (e *Engine) keep(b *pebble.Batch) error {
-	if b.Empty() || e.guard.isDead() {
-		return nil
+// keep puts a batch into the store, unless there was an error on the way into the
+// journal.
+func (e *Engine) keep(b *pebble.Batch, err error) error {
+	if err == nil && !b.Empty() && !e.guard.isDead() {
+		err = e.db.Apply(b, pebble.NoSync)
 	}
-	err := e.db.Apply(b, pebble.NoSync)
 	if err != nil {
 		e.guard.fail(err)
 	}

@@ -89,7 +89,7 @@ type queue struct {
 		asked  bool   // that, and it has not begun to
 		onLoop bool   // it is the loop's turn, at work
 		away   bool   // it is the committer's turn, though there is a loop
-		half   *round // which the committer is to end
+		half   *group // which the committer is to end
 	}
 }
 
@@ -166,8 +166,8 @@ func (q *queue) signal() {
 }
 
 // take waits for what the committer is to do next, the next group of items or a
-// round to end; false is the end.
-func (q *queue) take() (items []*item, half *round, ok bool) {
+// group to end; false is the end.
+func (q *queue) take() (items []*item, half *group, ok bool) {
 	for {
 		items, half, closed := q.tryTake()
 		if items != nil || half != nil || closed {
@@ -177,7 +177,7 @@ func (q *queue) take() (items []*item, half *round, ok bool) {
 	}
 }
 
-func (q *queue) tryTake() (items []*item, half *round, closed bool) {
+func (q *queue) tryTake() (items []*item, half *group, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if half = q.mu.half; half != nil {

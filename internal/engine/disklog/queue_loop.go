@@ -70,8 +70,8 @@ func (q *queue) swiftLocked() bool {
 }
 
 // hand ends the loop's turn: the committer is to deal with items that were taken,
-// or to end a round.
-func (q *queue) hand(items []*item, half *round) {
+// or to end a group.
+func (q *queue) hand(items []*item, half *group) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if half == nil {

@@ -19,7 +19,7 @@ type resident struct {
 	ring  *uring.Ring
 	lame  bool       // the ring is of no use any more
 	turn  bool       // it is the loop's
-	round *round     // whose sync is under way
+	group *group     // whose sync is under way
 	log   *directLog // that it is in
 	pause pause
 	leave bool
@@ -44,7 +44,13 @@ func (e *Engine) MoveIn(l engine.Loop) {
 
 // MoveOut implements engine.Resident.
 func (e *Engine) MoveOut() {
-	if r := e.resident; r != nil {
+	r := e.resident
+	if r == nil {
+		return
+	}
+	select {
+	case <-r.left:
+	default:
 		e.queue.moveOut()
 		r.loop.Post(mover{r})
 		<-r.left
@@ -56,17 +62,14 @@ type mover struct{ r *resident }
 
 // Turn implements a task of the loop.
 func (m mover) Turn() bool {
-	if r := m.r; !r.leave {
-		r.leave = true
-		r.step()
-		r.depart()
-	}
+	m.r.leave = true
+	m.r.step()
 	return false
 }
 
 // depart leaves the loop when nothing is under way.
 func (r *resident) depart() {
-	if r.leave && r.round == nil && !r.turn && r.ring != nil {
+	if r.group == nil && !r.turn && r.ring != nil {
 		r.loop.Unwatch(r.ring.FD())
 		r.ring.Close()
 		r.ring = nil
@@ -78,7 +81,6 @@ func (r *resident) depart() {
 func (r *resident) Turn() bool {
 	r.turn = r.e.queue.begin()
 	r.step()
-	r.depart()
 	return false
 }
 
@@ -96,13 +98,19 @@ func (p *pause) Turn() (more bool) {
 func (r *resident) look() {
 	if r.turn {
 		r.step()
-		r.depart()
 	}
 }
 
 // step does what can be done now.
 func (r *resident) step() {
-	if r.round != nil {
+	r.work()
+	if r.leave {
+		r.depart()
+	}
+}
+
+func (r *resident) work() {
+	if r.group != nil {
 		if !r.landed() {
 			return
 		}
@@ -111,29 +119,29 @@ func (r *resident) step() {
 			return
 		}
 	}
-	for r.turn && r.round == nil {
+	for r.turn && r.group == nil {
 		items := r.e.queue.swiftTake()
 		if items == nil {
 			r.turn = false
 			return
 		}
-		if rd := r.judge(items); rd == nil {
+		if g := r.judge(items); g == nil {
 			r.hand(items, nil)
 		} else {
-			r.commit(rd)
+			r.commit(g)
 		}
 	}
 }
 
 // hand makes it the committer's turn.
-func (r *resident) hand(items []*item, half *round) {
-	r.turn, r.round, r.log = false, nil, nil
+func (r *resident) hand(items []*item, half *group) {
+	r.turn, r.group, r.log = false, nil, nil
 	r.e.queue.hand(items, half)
 }
 
 // judge is a group as far as it is before anything of it is written, or nil if
 // it might have to wait.
-func (r *resident) judge(items []*item) *round {
+func (r *resident) judge(items []*item) *group {
 	e := r.e
 	full, fresh := e.space.known()
 	if r.log = e.journal.direct(); r.lame || !fresh || r.log == nil || e.guard.trouble() != nil {
@@ -141,7 +149,7 @@ func (r *resident) judge(items []*item) *round {
 	}
 	g := e.newGroup()
 	g.onLoop, g.full = true, full
-	rd, err := g.judge(items)
+	err := g.judge(items)
 	if err == nil || errors.Is(err, errNextGroup) {
 		err = g.seal()
 	}
@@ -149,54 +157,51 @@ func (r *resident) judge(items []*item) *round {
 		err = e.journal.mark(g.batch, g.sync)
 	}
 	if err != nil || !e.journal.takes(r.log, g.batch.Len()) {
-		rd.drop()
+		g.close()
 		return nil
 	}
-	return rd
+	return g
 }
 
 // commit writes a group, to the end if it need not be synced.
-func (r *resident) commit(rd *round) {
-	j, g := &r.e.journal, rd.g
+func (r *resident) commit(g *group) {
+	j := &r.e.journal
+	var err error
 	if !g.batch.Empty() {
-		if err := j.add(g.batch.Repr()); err != nil {
-			r.e.guard.fail(err)
-			r.end(rd, err)
-			return
-		}
+		err = j.add(g.batch.Repr())
 	}
 	switch {
-	case !g.sync || j.synced == j.at:
-		r.end(rd, r.e.keep(g.batch))
+	case err != nil || !g.sync || j.synced == j.at:
+		r.end(g, err)
 	case r.log.begin(r.ring):
-		r.round = rd
+		r.group = g
 	default:
 		r.lame = true
 		r.e.opts.Logger.Warn("io_uring failed; nothing is committed on the loop any more, which only takes more CPU")
-		r.hand(nil, rd)
+		r.hand(nil, g)
 	}
 }
 
-// landed goes on when the disk has what the round is in.
+// landed goes on when the disk has what the group is in.
 func (r *resident) landed() bool {
 	d, ok := r.ring.Next()
 	if !ok {
 		return false
 	}
-	rd, j := r.round, &r.e.journal
+	g, j := r.group, &r.e.journal
 	if !r.log.ended(d.Result) {
-		r.hand(nil, rd) // he tries again, under the guard's rules
+		r.hand(nil, g) // he tries again, under the guard's rules
 		return true
 	}
 	j.synced = j.at
-	r.round = nil
-	r.end(rd, r.e.keep(rd.g.batch))
+	r.group = nil
+	r.end(g, nil)
 	return true
 }
 
-// end ends a round.
-func (r *resident) end(rd *round, err error) {
-	r.e.queue.swiftLanded(rd.end(rd.g.written(err)))
+// end ends a group that is in the journal, or is not if there was an error.
+func (r *resident) end(g *group, err error) {
+	r.e.queue.swiftLanded(g.end(g.written(r.e.keep(g.batch, err))))
 }
 
 // direct is the journal's file if it is written directly.

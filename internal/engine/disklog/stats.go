@@ -23,8 +23,8 @@ type counters struct {
 	groups, onLoop, syncs, items, appends, bytes atomic.Uint64
 }
 
-func (c *counters) group(g *group, items []*item) {
-	c.items.Add(uint64(len(items)))
+func (c *counters) group(g *group) {
+	c.items.Add(uint64(len(g.items)))
 	if g.sync {
 		c.syncs.Add(1)
 	}
@@ -35,7 +35,7 @@ func (c *counters) group(g *group, items []*item) {
 	if g.onLoop {
 		c.onLoop.Add(1)
 	}
-	for _, it := range items {
+	for _, it := range g.items {
 		if it.kind == itemAppend {
 			c.appends.Add(1)
 			c.bytes.Add(uint64(len(it.add.Data)))
