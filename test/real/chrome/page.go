@@ -4,12 +4,14 @@ package chrome
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -89,15 +91,42 @@ func (p *Page) Do(steps ...chromedp.Action[chromedp.Void]) {
 // Evaluate is the value of a JavaScript expression in the page.
 func Evaluate[T any](p *Page, expression string) T {
 	p.T.Helper()
-	value, err := chromedp.Run(p.tab, chromedp.Evaluate[T](expression))
+	value, err := evaluate[T](p, expression)
 	if err != nil {
-		p.T.Fatalf("%s: %v", expression, err)
+		p.T.Fatal(err)
 	}
 	return value
 }
 
-// Wait waits until a JavaScript expression is true.
+func evaluate[T any](p *Page, expression string) (T, error) {
+	value, err := chromedp.Run(p.tab, chromedp.Evaluate[T](expression))
+	if err != nil {
+		err = fmt.Errorf("%s: %w", expression, err)
+	}
+	return value, err
+}
+
+// Wait waits until a JavaScript expression is true. The page may be left for
+// another in the midst of being asked: then the other is asked.
 func (p *Page) Wait(what, expression string) {
 	p.T.Helper()
-	rig.WaitFor(p.T, what, func() bool { return Evaluate[bool](p, "Boolean("+expression+")") })
+	rig.WaitFor(p.T, what, func() bool {
+		isSo, err := evaluate[bool](p, "Boolean("+expression+")")
+		if isLeaving(err) {
+			p.T.Logf("asked again: %v", err)
+			return false
+		}
+		if err != nil {
+			p.T.Fatal(err)
+		}
+		return isSo
+	})
+}
+
+// isLeaving tells that the browser had no page to ask, as its protocol says it:
+// by no code of its own, unlike an exception in the page.
+func isLeaving(err error) bool {
+	const serverError = -32000
+	fault, ok := errors.AsType[*cdproto.Error](err)
+	return ok && fault.Code == serverError
 }
