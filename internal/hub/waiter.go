@@ -37,6 +37,9 @@ func (c *Channel) Unwatch(w Watcher) {
 
 // without returns a list without a watcher. Who walks the old one may go on.
 func without(list []Watcher, w Watcher) []Watcher {
+	if len(list) == 1 && list[0] == w {
+		return nil // the usual
+	}
 	return slices.DeleteFunc(slices.Clone(list), func(x Watcher) bool { return x == w })
 }
 

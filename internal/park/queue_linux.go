@@ -112,10 +112,11 @@ func (p *Loop) flush() {
 	}
 }
 
-// flushMany sends what is queued if it is much. It is called between two calls
-// of handlers and tasks, never within one.
+// flushMany sends what is queued if it is much, or if the next copy might have
+// to go to the heap. It is called between two calls of handlers and tasks, never
+// within one.
 func (p *Loop) flushMany() {
-	if len(p.dirty) >= maxDirty {
+	if len(p.dirty) >= maxDirty || len(p.copies) > copyBytes-maxCopy {
 		p.flush()
 	}
 }

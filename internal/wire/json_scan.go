@@ -203,22 +203,7 @@ func odd(b []byte) uint64 {
 func (s *scanner) str(i int) int {
 	in := s.in
 	for {
-		for len(in)-i >= 8 {
-			m := odd(in[i:]) & high
-			if m != 0 {
-				i += bits.TrailingZeros64(m) / 8
-				break
-			}
-			i += 8
-			for len(in)-i >= 32 {
-				p := (*[32]byte)(in[i:])
-				if (odd(p[:8])|odd(p[8:16])|odd(p[16:24])|odd(p[24:]))&high != 0 {
-					break
-				}
-				i += 32
-			}
-		}
-		if i >= len(in) {
+		if i = ordinary(in, i); i == len(in) {
 			return s.fail(i, "'\"'")
 		}
 		switch c := in[i]; {
@@ -240,6 +225,38 @@ func (s *scanner) str(i int) int {
 			i += n
 		}
 	}
+}
+
+// ordinary is the position of the first byte from i on that may not stand for
+// itself in a string, or the length of in.
+func ordinary(in []byte, i int) int {
+	for len(in)-i >= 32 {
+		p := (*[32]byte)(in[i:])
+		a, b, c, d := odd(p[:8])&high, odd(p[8:16])&high, odd(p[16:24])&high, odd(p[24:])&high
+		if a|b|c|d == 0 {
+			i += 32
+			continue
+		}
+		switch {
+		case a != 0:
+			return i + bits.TrailingZeros64(a)/8
+		case b != 0:
+			return i + 8 + bits.TrailingZeros64(b)/8
+		case c != 0:
+			return i + 16 + bits.TrailingZeros64(c)/8
+		}
+		return i + 24 + bits.TrailingZeros64(d)/8
+	}
+	for len(in)-i >= 8 {
+		if m := odd(in[i:]) & high; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+		i += 8
+	}
+	for i < len(in) && in[i] != '"' && in[i] != '\\' && in[i] >= ' ' && in[i] < utf8.RuneSelf {
+		i++
+	}
+	return i
 }
 
 // escape checks what follows a backslash.

@@ -145,7 +145,7 @@ func (q *query) simple(raw []byte) bool {
 		if !ok {
 			return false
 		}
-		bit, ok := q.one(string(key), string(value))
+		bit, ok := q.one(key, value)
 		if !ok || seen&bit != 0 {
 			return false
 		}
@@ -156,14 +156,14 @@ func (q *query) simple(raw []byte) bool {
 }
 
 // one reads one parameter and returns its bit.
-func (q *query) one(key, value string) (bit int, ok bool) {
+func (q *query) one(key, value []byte) (bit int, ok bool) {
 	var err error
-	switch key {
+	switch string(key) {
 	case "offset":
-		q.from, err = twohop.ParseFrom(value)
+		q.from, err = twohop.ParseFrom(string(value))
 		return 1, err == nil
 	case "live":
-		switch value {
+		switch string(value) {
 		case "sse":
 			q.live = sse
 		case "long-poll":
@@ -173,15 +173,15 @@ func (q *query) one(key, value string) (bit int, ok bool) {
 		}
 		return 2, true
 	case "cursor":
-		q.token, err = strconv.ParseUint(value, 10, 64)
+		q.token, err = strconv.ParseUint(string(value), 10, 64)
 		q.hasToken = true
 		return 4, err == nil && q.token <= maxCacheToken
 	case "budget":
-		q.budget, err = parseBudget(value)
+		q.budget, err = parseBudget(string(value))
 		return 8, err == nil
 	case "encoding":
 		q.base64 = true
-		return 16, value == "base64"
+		return 16, string(value) == "base64"
 	}
 	return 0, false
 }
@@ -518,10 +518,9 @@ func (r *reader) nothing() {
 		r.c.Close()
 		return
 	}
-	ch := r.g.ch
-	v := ch.TryRead(r.at)
-	if v == nil || len(v.Data) > 0 {
-		r.visit(&memo{from: r.at, view: v})
+	ch, v := r.g.ch, &r.p.nothing
+	if !ch.AtTail(r.at, v) {
+		r.visit(&memo{from: r.at, view: ch.TryRead(r.at)})
 		return
 	}
 	r.leave()
