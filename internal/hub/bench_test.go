@@ -87,6 +87,6 @@ func BenchmarkSharedFrame(b *testing.B) {
 	encode := func(dst []byte) []byte { return append(dst, v.Data...) }
 	b.ReportAllocs()
 	for b.Loop() {
-		v.Frame(0, FrameKey{Token: 1}, encode)
+		v.Frame(0, FrameKey{Token: 1}, 100, encode)
 	}
 }

@@ -42,8 +42,9 @@ type Channel struct {
 	deleted bool
 	stale   bool // the feed broke: reopen
 	tail    tail
-	views   map[twohop.Offset]*View // of reads since the tail last moved
-	held    int                     // bytes of records in views
+	first   *View                   // of the reads since the tail last moved: most are the same
+	views   map[twohop.Offset]*View // the others
+	held    int                     // bytes of records in both
 	deep    map[twohop.Offset]*deepRead
 	rest    *View // of the read at the tail, which has nothing
 	waiters waiters
@@ -133,14 +134,14 @@ func (c *Channel) event(e *engine.Event) (wake bool, watch []Watcher, gone bool)
 func (c *Channel) apply(e *engine.Event) {
 	switch e.Kind {
 	case engine.Appended:
-		c.views, c.held, c.rest = nil, 0, nil
+		c.forgetViews()
 		c.tail.add(e.Batch, c.hub.opts.TailBytes)
 		if e.Tail.Compare(c.info.Tail) > 0 {
 			c.info.Tail = e.Tail
 		}
 		c.info.Closed = c.info.Closed || e.Closed
 	case engine.Trimmed:
-		c.views, c.held, c.rest = nil, 0, nil
+		c.forgetViews()
 		c.info.Start = e.Start
 		c.tail.trim(e.Start)
 	case engine.Deleted:
@@ -265,7 +266,7 @@ func (c *Channel) TryRead(from twohop.Offset) *View {
 		c.mu.Unlock()
 		return nil
 	}
-	if v := c.views[from]; v != nil {
+	if v := c.remembered(from); v != nil {
 		c.mu.Unlock()
 		return v
 	}
@@ -278,8 +279,14 @@ func (c *Channel) TryRead(from twohop.Offset) *View {
 		return v
 	}
 	run := c.tail.run(from, c.hub.opts.PageBytes)
+	if len(run) == 1 {
+		v := c.rememberLocked(run[0])
+		c.mu.Unlock()
+		return v
+	}
+	run = slices.Clone(run)
 	c.mu.Unlock()
-	if run == nil {
+	if len(run) == 0 {
 		return nil
 	}
 	return c.remember(join(run))
@@ -386,21 +393,40 @@ func (c *Channel) view(b twohop.Batch) *View {
 func (c *Channel) remember(b twohop.Batch) *View {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if v := c.views[b.From]; v != nil {
+	return c.rememberLocked(b)
+}
+
+func (c *Channel) rememberLocked(b twohop.Batch) *View {
+	if v := c.remembered(b.From); v != nil {
 		return v
 	}
 	v := c.view(b)
 	if b.From.Compare(c.info.Start) < 0 {
 		return v // retention dropped it meanwhile: nobody else is to see it
 	}
-	if c.held += len(b.Data); c.held <= c.hub.opts.TailBytes || len(c.views) == 0 {
-		if c.views == nil {
-			c.views = map[twohop.Offset]*View{}
-		}
+	switch c.held += len(b.Data); {
+	case c.first == nil:
+		c.first = v
+	case c.held > c.hub.opts.TailBytes:
+	case c.views == nil:
+		c.views = map[twohop.Offset]*View{b.From: v}
+	default:
 		c.views[b.From] = v
 	}
 	return v
 }
+
+// remembered is the view after an offset that was read before, or nil; mu is
+// held.
+func (c *Channel) remembered(from twohop.Offset) *View {
+	if v := c.first; v != nil && v.From == from {
+		return v
+	}
+	return c.views[from]
+}
+
+// forgetViews begins anew, as the channel has changed; mu is held.
+func (c *Channel) forgetViews() { c.first, c.views, c.held, c.rest = nil, nil, 0, nil }
 
 // Locate turns what a reader asked for into an offset.
 func (c *Channel) Locate(from twohop.From) twohop.Offset {

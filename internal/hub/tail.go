@@ -67,7 +67,7 @@ func (t *tail) drop(n int) {
 }
 
 // run returns the batches from an offset on, as many as fit into a page, or nil
-// if the engine has to be read.
+// if the engine has to be read. They are the buffer's own.
 func (t *tail) run(from twohop.Offset, page int) []twohop.Batch {
 	i := sort.Search(len(t.batches), func(i int) bool { return t.batches[i].From.Compare(from) >= 0 })
 	if i == len(t.batches) || t.batches[i].From != from || len(t.batches[i].Data) > page {
@@ -78,7 +78,7 @@ func (t *tail) run(from twohop.Offset, page int) []twohop.Batch {
 		size += len(t.batches[n].Data)
 		n++
 	}
-	return slices.Clone(t.batches[i:n])
+	return t.batches[i:n]
 }
 
 // join makes one batch of a run.

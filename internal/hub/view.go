@@ -42,12 +42,13 @@ type frame struct {
 }
 
 // Frame returns the view in one of the transports' framings, encoding it at
-// most once for a key (twice, if two readers are first at the same time).
-func (v *View) Frame(framing int, key FrameKey, encode func(dst []byte) []byte) []byte {
+// most once for a key (twice, if two readers are first at the same time). Around
+// the records it takes about so many bytes more.
+func (v *View) Frame(framing int, key FrameKey, around int, encode func(dst []byte) []byte) []byte {
 	if f := v.frames[framing].Load(); f != nil && f.key.serves(&key) {
 		return f.bytes
 	}
-	f := &frame{key: key, bytes: encode(make([]byte, 0, len(v.Data)+len(v.Data)/8+512))}
+	f := &frame{key: key, bytes: encode(make([]byte, 0, len(v.Data)+len(v.Data)/8+around))}
 	v.frames[framing].Store(f)
 	return f.bytes
 }

@@ -12,7 +12,7 @@ func TestFramesAreShared(t *testing.T) {
 	f := func(key FrameKey, want string, again int) {
 		t.Helper()
 		encoded = 0
-		b := v.Frame(1, key, func(dst []byte) []byte {
+		b := v.Frame(1, key, 100, func(dst []byte) []byte {
 			encoded++
 			return fmt.Append(dst, key.Token, " ", key.Second, " ", key.Budget)
 		})

@@ -44,6 +44,21 @@ func newDirectLog(f vfs.File, w *asyncWriter, name string, size int64) vfs.File 
 	return &directLog{File: f, w: w, fd: fd, size: size &^ (directBlock - 1), buf: room[skip:][: 0 : directRoom+directBlock]}
 }
 
+// awaitDirect returns when no direct write to a file is under way any more. The
+// end of a process that is killed does not wait for those that it gave to a ring.
+func awaitDirect(f vfs.File) error {
+	if f.Fd() == vfs.InvalidFd {
+		return nil
+	}
+	// File systems wait for direct writes before they change which blocks a file
+	// has. This changes nothing: the first block is there.
+	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, 1) //nolint:gosec // a descriptor is small
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOSPC) {
+		return nil // what arrives late is recognized by its seq
+	}
+	return err
+}
+
 func (f *directLog) Write(p []byte) (int, error) {
 	if !f.plain && f.at+int64(len(f.buf)+len(p)) > f.size {
 		if err := f.leave(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -25,8 +26,12 @@ func (e *Engine) recoverJournal() error {
 	if err != nil {
 		return err
 	}
-	for _, number := range files {
-		n, err := e.replay(number)
+	ends, err := j.ends(files)
+	if err != nil {
+		return err
+	}
+	for i, number := range files {
+		n, err := e.replay(number, ends[i])
 		if err != nil {
 			return err
 		}
@@ -84,8 +89,55 @@ func (j *journal) list() ([]uint64, error) {
 	return numbers, nil
 }
 
-// replay carries out the entries of a file, and returns how long they are.
-func (e *Engine) replay(number uint64) (int64, error) {
+// ends is for each file the seq that begins the next one. What else has that seq,
+// or a later one, came to the disk when the process that wrote it was gone and
+// its successor had read the file: nobody was told of it.
+func (j *journal) ends(files []uint64) ([]uint64, error) {
+	ends := make([]uint64, len(files))
+	end := uint64(math.MaxUint64)
+	for i := len(files) - 1; i >= 0; i-- {
+		ends[i] = end
+		first, err := j.firstSeq(files[i])
+		if err != nil {
+			return nil, err
+		}
+		if first > 0 {
+			end = first
+		}
+	}
+	return ends, nil
+}
+
+// firstSeq is that of a file's first entry, or 0 if there is none.
+func (j *journal) firstSeq(number uint64) (seq uint64, err error) {
+	f, err := j.fs.Open(j.path(number))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	b := make([]byte, min(info.Size(), entryHead))
+	if n, err := f.ReadAt(b, 0); n < len(b) {
+		return 0, err
+	}
+	if len(b) == entryHead {
+		b = make([]byte, min(info.Size(), entryHead+int64(binary.LittleEndian.Uint32(b[4:]))))
+		if n, err := f.ReadAt(b, 0); n < len(b) {
+			return 0, err
+		}
+	}
+	if e, ok := parseEntry(b, number); ok {
+		return e.seq, nil
+	}
+	return 0, nil
+}
+
+// replay carries out the entries of a file, up to a seq, and returns how long they
+// are.
+func (e *Engine) replay(number, end uint64) (int64, error) {
 	b, err := readSynced(e.journal.fs, e.journal.path(number))
 	if err != nil {
 		return 0, err
@@ -93,7 +145,7 @@ func (e *Engine) replay(number uint64) (int64, error) {
 	at := 0
 	for {
 		entry, ok := parseEntry(b[at:], number)
-		if !ok {
+		if !ok || entry.seq >= end {
 			break
 		}
 		if j := &e.journal; entry.seq > j.skip {
@@ -165,7 +217,7 @@ func damaged(number uint64, at int, err error) error {
 // died with a sync still to come, and what is carried out now must not be lost
 // when the power fails later.
 func readSynced(fs vfs.FS, name string) ([]byte, error) {
-	f, err := fs.Open(name)
+	f, err := fs.OpenReadWrite(name, "journal")
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +226,9 @@ func readSynced(fs vfs.FS, name string) ([]byte, error) {
 }
 
 func readSyncedFile(f vfs.File) ([]byte, error) {
+	if err := awaitDirect(f); err != nil {
+		return nil, err
+	}
 	if err := f.Sync(); err != nil {
 		return nil, err
 	}

@@ -119,7 +119,11 @@ func (r *resident) work() {
 			return
 		}
 	}
-	for r.turn && r.group == nil {
+	for some := 0; r.turn && r.group == nil; some++ {
+		if some == fewGroups && r.e.queue.waiting() {
+			r.loop.Post(&r.pause)
+			return
+		}
 		items := r.e.queue.swiftTake()
 		if items == nil {
 			r.turn = false
@@ -132,6 +136,10 @@ func (r *resident) work() {
 		}
 	}
 }
+
+// fewGroups is how many groups that need no sync a loop commits before its other
+// work has a turn.
+const fewGroups = 4
 
 // hand makes it the committer's turn.
 func (r *resident) hand(items []*item, half *group) {

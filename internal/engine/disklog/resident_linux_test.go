@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -299,5 +300,50 @@ func TestLoopNeverReads(t *testing.T) {
 		if e.Stats().LoopGroups != before {
 			t.Error("the first record that goes was found on the loop")
 		}
+	}
+}
+
+// turns counts the turns of a task that is never done.
+type turns struct{ n atomic.Int64 }
+
+func (c *turns) Turn() bool {
+	c.n.Add(1)
+	return true
+}
+
+// Appends that need no sync, and never end, leave the loop time for others.
+func TestLoopHasOtherWork(t *testing.T) {
+	const appends = 1000
+	e := openOnLoop(t, t.TempDir())
+	mustCreate(t, e, "a", twohop.Spec{Sync: twohop.SyncInterval})
+	mustAppend(t, e, "a", "x")
+	var others turns
+	e.resident.loop.Post(&others)
+	before := e.Stats().LoopGroups
+	done := make(chan error)
+	left, seen, waited, longest := appends, int64(0), 0, 0
+	var next func(twohop.Ack, error)
+	next = func(_ twohop.Ack, err error) {
+		if n := others.n.Load(); n != seen {
+			seen, waited = n, 0
+		} else {
+			waited++
+		}
+		longest = max(longest, waited)
+		if left--; err != nil || left == 0 {
+			done <- err
+			return
+		}
+		e.Append(t.Context(), &twohop.Append{Channel: "a", Data: []byte("x"), Ends: []uint32{1}}, next)
+	}
+	next(twohop.Ack{}, nil)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n := e.Stats().LoopGroups - before; n < appends/2 {
+		t.Errorf("%d of %d groups were committed on the loop", n, appends)
+	}
+	if longest > 2*fewGroups {
+		t.Errorf("others waited for %d groups", longest)
 	}
 }

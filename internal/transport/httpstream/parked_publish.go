@@ -17,7 +17,7 @@ import (
 // publish is a POST whose answer is due.
 type publish struct {
 	r    *reader
-	a    *twohop.Append
+	a    twohop.Append
 	cors string
 	ack  twohop.Ack
 	err  error
@@ -37,20 +37,19 @@ func (r *reader) post(body, b []byte) bool {
 		return false
 	}
 	contentType, hd := p.publishFields()
-	app, err := p.h.newAppend(name, contentType, hd, body)
-	if err != nil {
+	u := &publish{r: r, cors: a.cors, came: time.Now()}
+	if p.h.fill(&u.a, name, contentType, hd, body) != nil {
 		r.handOver(b)
 		return false
 	}
-	if len(body) > 0 && &app.Data[0] == &body[0] {
-		app.Data = bytes.Clone(body) // what was read is overwritten by the next read
+	if len(body) > 0 && &u.a.Data[0] == &body[0] {
+		u.a.Data = bytes.Clone(body) // what was read is overwritten by the next read
 	}
 	r.close = p.req.Close
 	r.c.SetDue(0)
 	p.h.stats.Publishing.Add(1)
-	pub := &publish{r: r, a: app, cors: a.cors, came: time.Now()}
-	r.pubs = append(r.pubs, pub)
-	p.h.hub.Engine().Append(context.Background(), app, pub.finish) //nolint:forbidigo // what was taken on is carried out
+	r.pubs = append(r.pubs, u)
+	p.h.hub.Engine().Append(context.Background(), &u.a, u.finish) //nolint:forbidigo // what was taken on is carried out
 	return true
 }
 
@@ -100,14 +99,13 @@ func (r *reader) flush() {
 	out, n := r.p.out[:0], 0
 	for n < len(r.pubs) && r.pubs[n].done {
 		out = r.pubs[n].append(out)
-		r.pubs[n] = nil
 		n++
 	}
 	r.p.out = out
-	if r.pubs = r.pubs[n:]; len(r.pubs) == 0 {
-		r.pubs = nil
-	}
 	if n > 0 {
+		left := copy(r.pubs, r.pubs[n:])
+		clear(r.pubs[left:])
+		r.pubs = r.pubs[:left]
 		r.send(out)
 	}
 	if r.state == idle {
@@ -122,7 +120,7 @@ func (u *publish) append(dst []byte) []byte {
 	if u.err != nil {
 		return p.errorBytes(dst, http.MethodPost, u.a.Channel, u.cors, u.err, time.Since(u.came))
 	}
-	status := appendStatus(u.a, u.ack)
+	status := appendStatus(&u.a, u.ack)
 	p.h.opts.Answered(true, status, time.Since(u.came))
 	if status == http.StatusOK {
 		dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"...)

@@ -401,7 +401,7 @@ var lastChunk = []byte("0\r\n\r\n")
 
 // frame is a view as a chunk of an SSE response.
 func (r *reader) frame(v *hub.View, token uint64) []byte {
-	return v.Frame(chunkedSSE+int(r.enc), hub.FrameKey{Token: token}, func(dst []byte) []byte {
+	return v.Frame(chunkedSSE+int(r.enc), hub.FrameKey{Token: token}, aroundSSE, func(dst []byte) []byte {
 		return r.appendFrame(dst, v, token)
 	})
 }
@@ -432,7 +432,7 @@ func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) 
 		second := p.today()
 		b = v.Frame(framing, hub.FrameKey{
 			Token: r.token, Room: wire.CacheTokenRoom(time.Unix(second, 0), r.token), Second: second, Budget: int64(r.budget),
-		}, encode)
+		}, aroundPage, encode)
 	}
 	if framing == notModified {
 		p.h.opts.Answered(false, http.StatusNotModified, 0)

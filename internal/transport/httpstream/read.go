@@ -21,6 +21,12 @@ const (
 	notModified  = 8
 )
 
+// What the framings take around the records, roughly.
+const (
+	aroundSSE  = 224
+	aroundPage = 640
+)
+
 // head answers what is known of a channel.
 func (h *Handler) head(w http.ResponseWriter, r *http.Request, name string) error {
 	info, err := h.hub.Info(r.Context(), name)

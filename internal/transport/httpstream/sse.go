@@ -122,7 +122,7 @@ func (s *stream) page(v *hub.View) error {
 	if s.q.hasToken {
 		b = encode(nil) // a token of its own: the frame cannot be shared
 	} else {
-		b = v.Frame(plainSSE+int(s.enc), hub.FrameKey{Token: token}, encode)
+		b = v.Frame(plainSSE+int(s.enc), hub.FrameKey{Token: token}, aroundSSE, encode)
 	}
 	s.at, s.behind = v.Next, !v.UpToDate
 	s.h.delivered(v)

@@ -119,34 +119,34 @@ func only(hd http.Header, name string) (string, error) {
 
 func isTrue(s string) bool { return strings.EqualFold(s, "true") }
 
-// newAppend makes the append that a POST asks for.
-func (h *Handler) newAppend(name, contentType string, hd http.Header, body []byte) (*twohop.Append, error) {
-	a := &twohop.Append{Channel: name, ContentType: contentType, Close: isTrue(hd.Get("Stream-Closed"))}
+// fill makes an append what a POST asks for.
+func (h *Handler) fill(a *twohop.Append, name, contentType string, hd http.Header, body []byte) error {
+	*a = twohop.Append{Channel: name, ContentType: contentType, Close: isTrue(hd.Get("Stream-Closed"))}
 	if len(body) == 0 && !a.Close {
-		return a, &twohop.Error{Code: twohop.CodeEmptyBody, Channel: name, Message: "the body is empty",
+		return &twohop.Error{Code: twohop.CodeEmptyBody, Channel: name, Message: "the body is empty",
 			Hint: "send the records as the body, or Stream-Closed: true to close the channel"}
 	}
 	if err := conditions(a, hd); err != nil {
-		return a, err
+		return err
 	}
 	if len(body) == 0 {
 		a.ContentType = "" // of nothing: clients add it by habit (DS 5.2)
 	}
 	if len(body) > 0 && contentType != "application/json" {
 		if err := twohop.CheckContentType(contentType); err != nil {
-			return a, err
+			return err
 		}
 	}
 	recs, err := records(body, contentType, hd)
 	if err != nil {
-		return a, err
+		return err
 	}
 	if len(body) > 0 && len(recs.Ends) == 0 {
-		return a, &twohop.Error{Code: twohop.CodeEmptyBody, Channel: name, Message: "the array is empty", Hint: "send at least one record"}
+		return &twohop.Error{Code: twohop.CodeEmptyBody, Channel: name, Message: "the array is empty", Hint: "send at least one record"}
 	}
 	a.Data, a.Ends = recs.Data, recs.Ends
 	a.Create = h.opts.Rules.Spec(name, a.ContentType)
-	return a, nil
+	return nil
 }
 
 // append answers a POST.
@@ -155,8 +155,8 @@ func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	if err != nil {
 		return err
 	}
-	a, err := h.newAppend(name, r.Header.Get("Content-Type"), r.Header, body)
-	if err != nil {
+	a := &twohop.Append{}
+	if err := h.fill(a, name, r.Header.Get("Content-Type"), r.Header, body); err != nil {
 		return h.mismatchOr(r, a, err)
 	}
 	ack, err := h.hub.Append(r.Context(), a)

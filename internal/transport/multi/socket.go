@@ -86,6 +86,10 @@ const (
 	deflatedFrame = plainFrame + 2   // and 1 for base64
 )
 
+// around is what a data frame takes around the records and the channel's name,
+// roughly.
+const around = 160
+
 // dataFrame is a view as a message of a WebSocket.
 func (c *cursor) dataFrame(v *hub.View, deflated bool) []byte {
 	framing := plainFrame
@@ -102,10 +106,10 @@ func (c *cursor) dataFrame(v *hub.View, deflated bool) []byte {
 		})
 	}
 	if !deflated {
-		return v.Frame(framing, hub.FrameKey{}, plain)
+		return v.Frame(framing, hub.FrameKey{}, around+len(c.name), plain)
 	}
-	return v.Frame(framing+deflatedFrame-plainFrame, hub.FrameKey{}, func(dst []byte) []byte {
-		return websocket.AppendDeflated(dst, payload(v.Frame(framing, hub.FrameKey{}, plain)))
+	return v.Frame(framing+deflatedFrame-plainFrame, hub.FrameKey{}, around+len(c.name), func(dst []byte) []byte {
+		return websocket.AppendDeflated(dst, payload(v.Frame(framing, hub.FrameKey{}, around+len(c.name), plain)))
 	})
 }
 
