@@ -99,7 +99,8 @@ func SameContentType(a, b string) bool {
 
 // CheckContentType says whether s is a media type.
 func CheckContentType(s string) error {
-	if t, _, err := mime.ParseMediaType(s); err == nil && strings.Contains(t, "/") {
+	t, _, err := mime.ParseMediaType(s) // which passes over line breaks
+	if err == nil && strings.Contains(t, "/") && !strings.ContainsFunc(strings.ReplaceAll(s, "\t", " "), isControl) {
 		return nil
 	}
 	return &Error{
@@ -108,6 +109,8 @@ func CheckContentType(s string) error {
 		Hint:    "send for example Content-Type: application/json or text/plain",
 	}
 }
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // CheckName says whether s can name a channel: at most limit bytes of UTF-8,
 // segments between slashes that are neither empty nor "." nor "..", no control
@@ -121,7 +124,7 @@ func CheckName(s string, limit int) error {
 		bad = fmt.Sprintf("the channel's name has %d bytes, %d are allowed", len(s), limit)
 	case !utf8.ValidString(s):
 		bad = "the channel's name is not UTF-8"
-	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case strings.ContainsFunc(s, isControl):
 		bad = "the channel's name holds a control character"
 	}
 	for seg := range strings.SplitSeq(s, "/") {

@@ -59,12 +59,12 @@ func TestContentTypes(t *testing.T) {
 			t.Errorf("IsText(%q) = %v", s, got)
 		}
 	}
-	for _, s := range []string{"text/plain", "application/json; charset=utf-8", "x/y"} {
+	for _, s := range []string{"text/plain", "application/json; charset=utf-8", "text/plain;\tcharset=utf-8", "x/y"} {
 		if err := CheckContentType(s); err != nil {
 			t.Errorf("CheckContentType(%q) = %v", s, err)
 		}
 	}
-	for _, s := range []string{"", "text", "a/b/c", "/", "text/plain; charset"} {
+	for _, s := range []string{"", "text", "a/b/c", "/", "text/plain; charset", "text/plain\n", "\r\ntext/plain", "text/plain;\r\n a=\"b\"", "text/plain; a=\"\x7f\""} {
 		if e, ok := errors.AsType[*Error](CheckContentType(s)); !ok || e.Code != CodeInvalidContentType {
 			t.Errorf("CheckContentType(%q) = %v", s, e)
 		}

@@ -23,6 +23,7 @@ type Conn struct {
 	armed  bool   // waits for EPOLLOUT
 	paused bool   // doesn't wait for EPOLLIN
 	known  bool   // to the loop's epoll
+	ended  bool   // the peer sends no more
 }
 
 // SetDue makes Due be called for the connection once d has gone by; 0 is never.
@@ -51,10 +52,15 @@ func (c *Conn) Read() ([]byte, bool) {
 	case e == unix.EAGAIN || e == unix.EINTR:
 		return nil, true
 	case e != 0 || n == 0:
+		c.ended = e == 0
 		return nil, false
 	}
 	return b[:n], true
 }
+
+// HalfClosed tells, after Read returned false, that the peer ended its side in
+// good order: it may still take what is sent.
+func (c *Conn) HalfClosed() bool { return c.ended }
 
 func (c *Conn) arm(out bool) {
 	if c.armed == out {

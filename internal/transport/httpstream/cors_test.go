@@ -96,3 +96,12 @@ func TestRefusedLongPollOfAPage(t *testing.T) {
 		}
 	}, all...)
 }
+
+// Only Host is the host that a page's origin is compared with.
+func TestOriginOfAnotherHost(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{})
+		s.create("c", asText)
+		s.expect(s.do("POST", "stream/c", "x", "Content-Type", asText, "Origin", "http://evil.example", "Evil", "evil.example"), 403, "origin_not_allowed")
+	}, all...)
+}

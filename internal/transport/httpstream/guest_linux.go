@@ -29,7 +29,7 @@ func (r *reader) invite(b []byte, head, size int) {
 	p := r.p
 	var a ask
 	g, ok := p.h.opts.Many.(guest)
-	if !ok || !p.fields(&a) {
+	if !ok || int64(p.req.ContentLength) > p.h.opts.BodyBytes || !p.fields(&a) {
 		r.handOver(b)
 		return
 	}

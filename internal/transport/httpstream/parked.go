@@ -39,7 +39,7 @@ func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
 		return nil, err
 	}
 	p := &Parked{hub: h.hub, listener: pl, over: park.NewHandover(pl.Addr()), closing: make(chan struct{})}
-	precision := min(2*time.Second, max(park.TickEvery, min(h.opts.LongPoll, h.opts.Heartbeat)/8))
+	precision := min(2*time.Second, max(park.TickEvery, min(h.opts.LongPoll, h.opts.Heartbeat, h.opts.MaxAge)/8))
 	for range loops {
 		loop, err := park.NewLoop(pl, park.Options{Precision: precision})
 		if err != nil {
@@ -142,6 +142,7 @@ type reader struct {
 	live   live
 	enc    wire.Encoding
 	json   bool // of SSE
+	eof    bool // the peer sends no more
 	reset  bool // of SSE: knows reset events
 	now    bool // of a long poll: from the tail, so not to be cached
 	close  bool // after the answer
@@ -152,7 +153,9 @@ const (
 	partialWait = 500 * time.Millisecond // then a full HTTP server takes the request
 	maxPartial  = 1 << 20                // a larger one it takes at once
 	maxPipeline = 64                     // publishes under way on one connection
+	maxHeld     = 64 << 10               // of requests that wait for earlier answers to leave
 	idleWait    = 3 * time.Minute        // between requests
+	catchWait   = time.Second            // for what a long poll reads when its time has come
 )
 
 // Opened implements park.Handler.
@@ -176,15 +179,22 @@ func (p *parkedLoop) Readable(c *park.Conn) {
 		return
 	}
 	b, ok := c.Read()
-	if !ok {
+	switch {
+	case !ok && r != nil && c.HalfClosed() && !r.eof && r.state != waiting && r.state != catching:
+		r.eof = true // it may want its answers still; who waits for news is taken for gone, as by net/http
+		c.Pause(true)
+		r.again()
+		return
+	case !ok:
 		c.Close()
 		return
-	}
-	if len(b) == 0 {
+	case len(b) == 0:
 		return
-	}
-	if r == nil {
+	case r == nil:
 		r = p.newReader(c)
+	case r.held():
+		r.hold(b)
+		return
 	}
 	switch r.state {
 	case idle, partial:
@@ -205,6 +215,27 @@ func (p *parkedLoop) Readable(c *park.Conn) {
 			return
 		}
 		r.in = append(r.in, b...)
+	}
+}
+
+// held reports whether requests have to wait until answers have left.
+func (r *reader) held() bool {
+	return r.state <= partial && (len(r.pubs) >= maxPipeline || r.c.Blocked() || r.close)
+}
+
+// hold keeps what arrives meanwhile. What is more stays with the kernel, and so
+// with the peer.
+func (r *reader) hold(b []byte) {
+	if r.close {
+		return // nothing comes after the last request
+	}
+	r.in = append(r.in, b...)
+	if r.state == partial && len(r.in) >= int(r.need) {
+		r.state, r.need = idle, 0 // it may be whole
+		r.c.SetDue(idleWait)
+	}
+	if len(r.in) >= maxHeld {
+		r.c.Pause(true)
 	}
 }
 
@@ -241,7 +272,9 @@ func (p *parkedLoop) Writable(c *park.Conn) {
 		r.catchUp()
 	case idle:
 		r.flush()
-	case partial, busy, catching:
+	case partial:
+		r.readOn()
+	case busy, catching:
 	}
 }
 
@@ -262,6 +295,8 @@ func (p *parkedLoop) Due(c *park.Conn) {
 		r.handOver(r.in)
 	case r.live == longPoll && r.state == waiting:
 		r.nothing()
+	case r.live == longPoll && r.state == catching:
+		c.SetDue(catchWait)
 	case r.live == sse && (r.state == waiting || r.state == catching):
 		r.heartbeat()
 	}
@@ -270,7 +305,7 @@ func (p *parkedLoop) Due(c *park.Conn) {
 // feed serves the requests at the start of b, as far as they can be served now.
 func (r *reader) feed(b []byte) {
 	for len(b) > 0 && r.state <= partial && r.c.Open() {
-		if len(r.pubs) >= maxPipeline || r.c.Blocked() || r.close {
+		if r.held() {
 			r.keep(b)
 			return
 		}
@@ -284,7 +319,7 @@ func (r *reader) feed(b []byte) {
 		case len(r.pubs) > 0 && !post:
 			r.keep(b) // until they are answered
 			return
-		case !headComplete(b):
+		case len(b) > r.p.h.opts.HeaderBytes && !headComplete(b[:r.p.h.opts.HeaderBytes]), !headComplete(b):
 			r.header(b)
 			return
 		case verdict == wire.Plain && !whole && size <= maxPartial:
@@ -363,7 +398,10 @@ func (r *reader) end() {
 		r.c.Close()
 		return
 	}
-	r.state = ending
+	if r.state != ending {
+		r.state = ending
+		r.c.SetDue(idleWait) // for the peer to take what was written
+	}
 }
 
 // again serves what arrived while the connection was busy.
@@ -371,6 +409,18 @@ func (r *reader) again() {
 	if b := r.in; len(b) > 0 && r.c.Open() && r.state == idle && !r.c.Blocked() {
 		r.in = nil
 		r.feed(b)
+	}
+	r.readOn()
+}
+
+// readOn reads on if there is room, or ends with the peer.
+func (r *reader) readOn() {
+	switch {
+	case !r.c.Open() || r.c.State != any(r): // it is a guest's, or closed
+	case !r.eof:
+		r.c.Pause(r.held() && len(r.in) >= maxHeld)
+	case r.state <= partial && len(r.pubs) == 0 && !r.c.Blocked():
+		r.end()
 	}
 }
 

@@ -121,6 +121,10 @@ func (r *reader) visit(page *memo) {
 // wait puts a reader that stands at an offset into its group. It returns false
 // if it had to be cut off.
 func (r *reader) wait(ch *hub.Channel, at twohop.Offset, q *query) bool {
+	if r.eof {
+		r.c.Close() // nobody waits
+		return false
+	}
 	p := r.p
 	key := groupKey{ch, q.budget.time()}
 	g := p.groups[key]
@@ -265,8 +269,11 @@ func (d *depth) Turn() bool {
 	case r.g == nil || r.state != waiting:
 	case r.p.draining: // which began while it read
 		r.finish()
-	case !r.c.Blocked() && !d.view.UpToDate:
+	case r.c.Blocked():
+	case !d.view.UpToDate:
 		r.catchUp()
+	case d.g.ch.Ahead(r.at): // something happened while it was not in the group
+		d.g.Moved()
 	}
 	return false
 }

@@ -94,6 +94,7 @@ func (u *publish) Turn() bool {
 // goes on with what arrived meanwhile.
 func (r *reader) flush() {
 	if r.c.Blocked() {
+		r.c.SetDue(idleWait) // for the peer to take what was written
 		return
 	}
 	out, n := r.p.out[:0], 0

@@ -81,7 +81,9 @@ func (p *parkedLoop) fields(a *ask) bool {
 		f := &p.req.Fields[i]
 		switch len(f.Name) {
 		case 4:
-			host = f.Value
+			if f.Is("host") {
+				host = f.Value
+			}
 		case 6:
 			if f.Is("accept") {
 				a.accepts = bytes.Contains(f.Value, []byte("text/event-stream"))
@@ -292,8 +294,9 @@ func (r *reader) answer(ch *hub.Channel, v *hub.View, a *ask) {
 		case v.Closed:
 			r.empty(ch.Info(), v)
 		default:
-			r.wait(ch, v.Next, &a.q)
-			r.c.SetDue(p.h.opts.LongPoll)
+			if r.wait(ch, v.Next, &a.q) {
+				r.c.SetDue(p.h.opts.LongPoll)
+			}
 		}
 	case poll:
 		if len(v.Data) == 0 {
@@ -343,7 +346,7 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 		r.finish()
 		return
 	}
-	r.c.SetDue(a.beat)
+	r.nextBeat()
 	if !v.UpToDate {
 		r.catchUp()
 	}
@@ -356,15 +359,23 @@ func seconds(d time.Duration) uint32 { return uint32((time.Since(began) + d) / t
 
 // heartbeat keeps an SSE response alive, or ends it at its age.
 func (r *reader) heartbeat() {
-	if seconds(0) >= r.ends {
+	if r.left() < park.TickEvery {
 		r.conclude()
 		return
 	}
-	r.c.SetDue(r.beat)
+	r.nextBeat()
 	if !r.c.Blocked() {
 		r.c.Queue(heartbeatChunk)
 	}
 }
+
+// nextBeat plans the next heartbeat, or the end, if that comes earlier.
+func (r *reader) nextBeat() {
+	r.c.SetDue(max(min(r.beat, r.left()), time.Millisecond))
+}
+
+// left is how long an SSE response may go on.
+func (r *reader) left() time.Duration { return time.Duration(r.ends)*time.Second - time.Since(began) }
 
 var heartbeatChunk = wire.AppendChunk(nil, func(dst []byte) []byte { return append(dst, wire.SSEHeartbeat...) })
 

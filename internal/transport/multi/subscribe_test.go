@@ -307,6 +307,7 @@ func TestRefusedRequests(t *testing.T) {
 		s.expect(s.do("POST", "subscribe", `{"channels":[{"channel":"a"}]}`, "Content-Type", asText), 400, "invalid_content_type")
 		s.expect(s.do("POST", "subscribe", `{"channels":[{"channel":"a"}]}`), 400, "invalid_content_type")
 		s.expect(s.do("POST", "subscribe", `{"x":"`+strings.Repeat("x", 1000)+`"}`, "Content-Type", asJSON), 413, "too_large")
+		s.expect(s.do("POST", "subscribe", `{"channels":[{"channel":"a"}]`+strings.Repeat(" ", 1000)+`}`, "Content-Type", asJSON), 413, "too_large")
 		s.expect(s.do("GET", "subscribe?channel=a", "", "Origin", "https://elsewhere.example"), 403, "origin_not_allowed")
 		r = s.do("PUT", "subscribe", "")
 		s.expect(r, 405, "method_not_allowed")
