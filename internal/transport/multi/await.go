@@ -75,6 +75,7 @@ func (a *await) Turn() bool {
 	a.looking = true
 	a.news.Store(false)
 	l := &look{a: a}
+	a.n.away++
 	go func() {
 		l.ch, l.err = a.n.h.hub.Open(context.Background(), a.name) //nolint:forbidigo // the engine bounds its own time
 		a.n.run.Post(l)
@@ -93,6 +94,7 @@ type look struct {
 func (l *look) Turn() bool {
 	a := l.a
 	a.looking = false
+	a.n.away--
 	switch {
 	case l.err == nil:
 		defer l.ch.Close()

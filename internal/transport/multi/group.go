@@ -113,6 +113,7 @@ func (g *group) reopen() {
 	}
 	g.moving = true
 	m := &move{g: g}
+	g.n.away++
 	go func() {
 		m.ch, m.err = g.n.h.hub.Open(context.Background(), g.ch.Name()) //nolint:forbidigo // the engine bounds its own time
 		g.n.run.Post(m)
@@ -130,6 +131,7 @@ type move struct {
 func (m *move) Turn() bool {
 	g := m.g
 	g.moving = false
+	g.n.away--
 	if m.ch != nil {
 		defer m.ch.Close()
 	}

@@ -192,6 +192,19 @@ func (h *Handler) unregister(n *node) {
 	h.solos.Done()
 }
 
+// retire lets go of the node of a connection that is over, when nothing is under
+// way for it any more.
+func (h *Handler) retire(p *solo, n *node) {
+	if n.away == 0 {
+		h.unregister(n)
+		return
+	}
+	go func() {
+		defer h.unregister(n)
+		p.settle(n)
+	}()
+}
+
 func (h *Handler) delivered(v *hub.View) {
 	h.stats.Records.Add(int64(v.Len()))
 	h.stats.Bytes.Add(int64(len(v.Data)))

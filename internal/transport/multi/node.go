@@ -27,6 +27,7 @@ type node struct {
 	conns  []*conn // all, for a drain to end them
 	ready  []*conn // that have something due
 	round  bool    // a turn for them is to come
+	away   int     // tasks that are to be posted by what is under way elsewhere
 	page   memo
 	time   ticks // about now
 	leaves bool  // the server drains

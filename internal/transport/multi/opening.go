@@ -70,6 +70,9 @@ func (o *opening) Turn() bool {
 	defer k.node.forget()
 	found := o.found
 	o.found = nil
+	if found != nil {
+		k.node.away--
+	}
 	for i := range found {
 		if l := &found[i]; l.ch != nil {
 			defer l.ch.Close()
@@ -144,6 +147,7 @@ const openingSize = 256 // channels that are opened elsewhere at a time
 func (o *opening) elsewhere() {
 	h := o.k.node.h
 	list := o.list[o.next:min(len(o.list), o.next+openingSize)]
+	o.k.node.away++
 	go func() {
 		found := make([]located, len(list))
 		for i := range list {

@@ -31,6 +31,7 @@ func (s *socket) publish(f *wire.ClientFrame) {
 		u.id = append(u.id, f.ID...)
 	}
 	s.publishing++
+	n.away++
 	s.publishes = true
 	s.settle()
 	s.did = n.time
@@ -45,6 +46,7 @@ func (s *socket) publish(f *wire.ClientFrame) {
 func (u *published) Turn() bool {
 	s, n, h := u.s, u.s.node, u.s.node.h
 	s.publishing--
+	n.away--
 	h.stats.Publishing.Add(-1)
 	if u.err == nil && !u.ack.Duplicate {
 		h.stats.Published.Add(int64(len(u.a.Ends)))

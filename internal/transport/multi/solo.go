@@ -49,6 +49,15 @@ func (p *solo) Post(t task) {
 	}
 }
 
+// take takes what was posted.
+func (p *solo) take() []task {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	posted := p.posted
+	p.posted = nil
+	return posted
+}
+
 // cut ends serve, wherever it stands.
 func (p *solo) cut() {
 	p.once.Do(func() {
@@ -64,10 +73,7 @@ func (p *solo) serve(c held, over <-chan struct{}) {
 	defer p.timer.Stop()
 	var turns []task
 	for {
-		p.mu.Lock()
-		turns = append(p.posted, turns...) // answers before what takes turns
-		p.posted = nil
-		p.mu.Unlock()
+		turns = append(p.take(), turns...) // answers before what takes turns
 		keep := turns[:0]
 		for _, t := range turns {
 			if t.Turn() {
@@ -103,6 +109,19 @@ func (p *solo) serve(c held, over <-chan struct{}) {
 			return
 		case <-p.stop:
 			return
+		}
+	}
+}
+
+// settle takes what was begun elsewhere for a connection that is over: channels
+// that were opened are to be closed, and publishes counted.
+func (p *solo) settle(n *node) {
+	p.closed = true
+	for n.away > 0 {
+		<-p.signal
+		for _, t := range p.take() {
+			for t.Turn() {
+			}
 		}
 	}
 }

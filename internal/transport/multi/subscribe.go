@@ -80,7 +80,7 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) {
 		h.opts.Fail(w, r, unavailable(""))
 		return
 	}
-	defer h.unregister(n)
+	defer h.retire(p, n)
 	c := &response{w: w, p: p, h: h, terms: termsOf(q.Subs)}
 	p.write = c.write
 	s := n.newStream(p, c, q)

@@ -40,7 +40,7 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if !h.register(n) {
 		return
 	}
-	defer h.unregister(n)
+	defer h.retire(p, n)
 	first, _ := rw.Peek(rw.Reader.Buffered()) // what is buffered is there
 	l := &line{nc: nc, p: p, slow: 2 * h.opts.Heartbeat, taken: make(chan struct{}, 1)}
 	_ = nc.SetDeadline(time.Time{}) // net/http's; it fails with the connection
