@@ -1,6 +1,8 @@
 package multi_test
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -261,20 +263,91 @@ func TestDrain(t *testing.T) {
 	}, plain...)
 }
 
-// An SSE response ends cleanly at its age, after heartbeats.
-func TestAgeOfAStream(t *testing.T) {
+// lasts reads an SSE response to its clean end and tells how old it became, and
+// how often there was a heartbeat.
+func (f *events) lasts(begin time.Time) (took time.Duration, beats int) {
+	f.t.Helper()
+	b, err := io.ReadAll(f.r)
+	if err != nil {
+		f.t.Errorf("after %d bytes: %v", len(b), err)
+	}
+	return time.Since(begin), strings.Count(string(b), ": \n\n")
+}
+
+// SSE responses end cleanly at random ages, whatever the pace of the heartbeats
+// that come until then.
+func TestAgesOfStreams(t *testing.T) {
+	const responses = 20
 	run(t, func(t *testing.T, m mode) {
-		s := serve(t, m, setup{Options: multi.Options{MaxAge: time.Minute, Heartbeat: 10 * time.Second}})
+		for _, o := range []multi.Options{
+			{MaxAge: 10 * time.Second},
+			{MaxAge: time.Minute, Heartbeat: 10 * time.Second},
+			{MaxAge: 5 * time.Minute},
+		} {
+			s := serve(t, m, setup{Options: o})
+			s.create("a", asJSON)
+			beat := cmp.Or(o.Heartbeat, 15*time.Second)
+			ages := make(chan time.Duration, responses)
+			for range responses {
+				begin := time.Now()
+				f := s.stream("channel=a")
+				go func() {
+					took, beats := f.lasts(begin)
+					if want := int((took - 1) / beat); beats != want { // one that would come with the end does not
+						t.Errorf("%d heartbeats in %v, want %d", beats, took, want)
+					}
+					ages <- took
+				}()
+			}
+			least, most := time.Hour, time.Duration(0)
+			for range responses {
+				age := <-ages
+				least, most = min(least, age), max(most, age)
+			}
+			if least < o.MaxAge*4/5 || most > o.MaxAge*6/5 || most-least < o.MaxAge/10 {
+				t.Errorf("ages from %v to %v, want them spread around %v", least, most, o.MaxAge)
+			}
+			s.idle()
+		}
+	}, bubble...)
+}
+
+// They end long before a heartbeat, too, in real time.
+func TestAgeBeforeHeartbeat(t *testing.T) {
+	const beat = 10 * time.Second
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{Options: multi.Options{MaxAge: time.Second, Heartbeat: beat}})
 		s.create("a", asJSON)
 		begin := time.Now()
-		f := s.stream("channel=a")
-		b, err := io.ReadAll(f.r)
-		took := time.Since(begin)
-		if err != nil || took < 48*time.Second || took > 82*time.Second {
-			t.Errorf("it ended after %v with %v", took, err)
+		if took, beats := s.stream("channel=a").lasts(begin); took < 800*time.Millisecond || took >= beat || beats > 0 {
+			t.Errorf("it lasted %v, with %d heartbeats", took, beats)
 		}
-		if n := strings.Count(string(b), ": \n\n"); n < 4 || n > 8 {
-			t.Errorf("%d heartbeats in %v: %q", n, took, b)
+		s.idle()
+	}, all...)
+}
+
+// A reader that is slow, and so never has all that there is, is told of the end
+// as well.
+func TestAgeOfASlowStream(t *testing.T) {
+	const age = 20 * time.Second
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{Options: multi.Options{MaxAge: age}, hub: hub.Options{TailBytes: 16 << 20}})
+		s.create("a", asText)
+		begin := time.Now()
+		f := s.stream("channel=a")
+		f.say("subscribed")
+		for range 100 {
+			s.publish("a", strings.Repeat("x", 100_000))
+		}
+		n, err := int64(0), error(nil)
+		for err == nil {
+			var some int64
+			some, err = io.CopyN(io.Discard, f.r, 100_000)
+			n += some
+			pause(time.Second)
+		}
+		if took := time.Since(begin); !errors.Is(err, io.EOF) || took < age*4/5 || took > 2*age || n > 5_000_000 {
+			t.Errorf("it ended after %v and %d bytes with %v", took, n, err)
 		}
 		s.idle()
 	}, bubble...)

@@ -87,17 +87,18 @@ func (p *solo) serve(c held, over <-chan struct{}) {
 		if p.closed {
 			return
 		}
-		if much {
-			c.room()
-			continue
-		}
-		if len(turns) > 0 {
+		if much || len(turns) > 0 {
 			select {
+			case <-p.timer.C:
+				c.due()
 			case <-over:
 				return
 			case <-p.stop:
 				return
 			default:
+			}
+			if much {
+				c.room()
 			}
 			continue
 		}

@@ -82,7 +82,7 @@ func (s *stream) start(q *wire.Subscribe) {
 	case sse:
 		s.ends = n.time + ticks((o.MaxAge*4/5+rand.N(o.MaxAge*2/5))/tick) //nolint:gosec // jitter, not a secret
 		s.http.begin()
-		s.port.SetDue(o.Heartbeat)
+		s.dueIn(o.Heartbeat)
 	case longPoll:
 		s.port.SetDue(o.LongPoll)
 	case poll:
@@ -227,7 +227,7 @@ func (s *stream) event() {
 		s.owed, s.late = 0, false
 	} else if !s.late {
 		s.late = true
-		s.port.SetDue(idLateness)
+		s.dueIn(idLateness)
 	}
 	head = append(head, "data:["...)
 	size, pieces := s.join(head, "]\n\n")
@@ -366,7 +366,13 @@ func (s *stream) due() {
 	if s.late {
 		next = idLateness
 	}
-	s.port.SetDue(next)
+	s.dueIn(next)
+}
+
+// dueIn has an SSE response looked after in a while, or when it has had its age.
+func (s *stream) dueIn(d time.Duration) {
+	left := time.Duration(int32(s.ends-s.node.time)) * tick //nolint:gosec // of moments near each other
+	s.port.SetDue(min(d, max(left, tick)))
 }
 
 var heartbeat = []byte(wire.SSEHeartbeat)
