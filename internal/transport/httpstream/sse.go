@@ -73,6 +73,8 @@ func asReset(err error) *twohop.Reset {
 // that stands for it, is at hand.
 func (s *stream) run(v *hub.View, reset *twohop.Reset) {
 	ctx := s.r.Context()
+	// Its age, and about as long for a slow reader to take what was written.
+	limit(s.w, 2*s.h.opts.MaxAge)
 	if s.write(s.q.budget.appendEvent(wire.SSEOpen(nil, s.h.opts.Retry)), true) != nil { // the first page or the reset follows
 		return
 	}

@@ -3,6 +3,7 @@ package multi
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"twohop"
 	"twohop/internal/wire"
@@ -106,8 +107,20 @@ func (c *response) write(pieces [][]byte) error {
 	return http.NewResponseController(c.w).Flush()
 }
 
+const answerTime = 3 * time.Minute // for the answer to a poll to be taken, as on loops
+
+// limit bounds the time in which the peer has to take the rest of the response:
+// one that never reads would keep its goroutine and channels for as long as its
+// connection. net/http lifts the limit with the end of the response.
+func (c *response) limit(d time.Duration) {
+	// Connections without deadlines (tests' recorders) do without; one that is closed fails the next write.
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(d))
+}
+
 // begin implements carrier.
 func (c *response) begin() {
+	// Its age, and about as long for a slow reader to take what was written.
+	c.limit(2 * c.h.opts.MaxAge)
 	hd := c.w.Header()
 	hd.Set("Content-Type", "text/event-stream")
 	hd.Set("Cache-Control", "no-cache, no-transform")
@@ -139,6 +152,7 @@ func (c *response) answer(status int, token []byte, size int, pieces [][]byte) {
 		hd.Set("Content-Type", "application/json")
 		hd.Set("Content-Length", fmt.Sprint(size))
 	}
+	c.limit(answerTime)
 	c.w.WriteHeader(status)
 	c.event(size, pieces)
 	c.p.Close()
