@@ -171,7 +171,7 @@ func (f *Follow) budget(o *object) (err error) {
 	f.Budget, f.HasBudget, err = o.budget()
 	if e, ok := err.(*twohop.Error); ok && e.Code != CodeInvalidFrame { //nolint:errorlint // made right here
 		f.fail(e)
-		err = nil
+		f.HasBudget, err = false, nil
 	}
 	return err
 }

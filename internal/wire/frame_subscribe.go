@@ -18,8 +18,8 @@ type Subscribe struct {
 	Subs   []Follow
 }
 
-// ParseSubscribeBody reads the body of a POST. What is wrong with one channel is
-// wrong with the request.
+// ParseSubscribeBody reads the body of a POST. What is wrong with all channels is
+// wrong with the request; else each that it is wrong with has it as its Err.
 func ParseSubscribeBody(b []byte) (*Subscribe, error) {
 	var o object
 	err := o.read(b)
@@ -67,9 +67,13 @@ func (s *Subscribe) settle(all *Follow) error {
 	if all.Err != nil {
 		return all.Err
 	}
+	good := 0
 	for i := range s.Subs {
 		f := &s.Subs[i]
-		if f.Err != nil {
+		switch {
+		case f.Err == nil:
+			good++
+		case f.Err.Channel == "": // it names none
 			return f.Err
 		}
 		if !f.HasFrom {
@@ -79,6 +83,9 @@ func (s *Subscribe) settle(all *Follow) error {
 			f.Budget, f.HasBudget = all.Budget, all.HasBudget
 		}
 		f.Base64 = f.Base64 || all.Base64
+	}
+	if good == 0 && len(s.Subs) > 0 {
+		return s.Subs[0].Err
 	}
 	return nil
 }
@@ -126,7 +133,7 @@ func ParseSubscribeQuery(raw string) (*Subscribe, error) {
 		case mResume:
 			s.Resume, seen[name] = value, true
 		case mTailRecords:
-			if _, err := strconv.ParseUint(value, 10, 64); err != nil {
+			if _, err := strconv.ParseInt(value, 10, 64); err != nil {
 				all.bad(m, value, "a number from 0 to 1000000")
 				return nil, all.Err
 			}

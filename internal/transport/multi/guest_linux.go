@@ -198,7 +198,7 @@ func (t *track) Closed(*park.Conn) { t.s.gone() }
 // begin implements carrier.
 func (t *track) begin() {
 	b := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n" +
-		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n")
+		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\nStream-Heartbeat: " + t.h.opts.Heartbeat.String() + "\r\n")
 	b = append(append(b, t.lines...), "\r\n"...)
 	t.close = true
 	t.h.opts.Answered(false, http.StatusOK, 0)

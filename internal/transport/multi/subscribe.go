@@ -125,6 +125,7 @@ func (c *response) begin() {
 	hd.Set("Content-Type", "text/event-stream")
 	hd.Set("Cache-Control", "no-cache, no-transform")
 	hd.Set("X-Accel-Buffering", "no")
+	hd.Set("Stream-Heartbeat", c.h.opts.Heartbeat.String())
 	c.terms.set(hd)
 	c.w.WriteHeader(http.StatusOK)
 	c.p.Queue(wire.SSEOpen(nil, c.h.opts.Retry))

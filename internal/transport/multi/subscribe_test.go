@@ -546,3 +546,52 @@ func TestCutStreams(t *testing.T) {
 		s.idle()
 	}, all...)
 }
+
+// What is wrong with one of several channels is told of that one, and the others
+// go on.
+func TestOneOfManyIsRefused(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{})
+		s.create("a", asJSON)
+		s.create("b", asJSON)
+		open := map[string]func() *events{
+			"offset=x": func() *events { return s.stream("channel=b&offset=x&channel=a") },
+			"a body": func() *events {
+				return s.streamPost(`{"live":"sse","channels":[{"channel":"b","budget":"10m"},{"channel":"a"}]}`)
+			},
+			"tail_records=-1": func() *events { return s.stream("channel=b&tail_records=-1&channel=a") },
+			"since=x":         func() *events { return s.stream("channel=a&channel=b&since=x") },
+		}
+		for what, f := range open {
+			e := f()
+			if got, want := e.resp.Header.Get("Stream-Heartbeat"), "15s"; got != want {
+				t.Errorf("%s: Stream-Heartbeat is %q, want %s", what, got, want)
+			}
+			got := map[string]string{}
+			for len(got) < 2 {
+				event, err := e.next()
+				if err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				for _, frame := range event.frames {
+					got[frame.Channel] = frame.Type
+				}
+			}
+			if got["a"] != "subscribed" || got["b"] != "error" {
+				t.Errorf("%s: %v", what, got)
+			}
+			s.publish("a", "1")
+			for data := false; !data; {
+				event, err := e.next()
+				if err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				for _, frame := range event.frames {
+					data = data || frame.Type == "data" && frame.Channel == "a"
+				}
+			}
+			_ = e.resp.Body.Close()
+		}
+		s.expect(s.do("GET", "subscribe?channel=a&offset=x&channel=b&since=y", ""), 400, "invalid_offset")
+	}, all...)
+}
