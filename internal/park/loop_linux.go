@@ -121,7 +121,7 @@ type accepting uint8
 
 const (
 	yes  accepting = iota
-	full           // not now: there are as many as there may be
+	full           // not now: there are as many as there may be, or as the system can take
 )
 
 // accept changes whether the loop takes connections.
@@ -129,7 +129,9 @@ func (p *Loop) accept(a accepting) {
 	switch a {
 	case p.accepts:
 	case yes:
-		_ = p.epoll.ctl(unix.EPOLL_CTL_ADD, p.listener.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
+		if p.epoll.ctl(unix.EPOLL_CTL_ADD, p.listener.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE) != nil {
+			return // for want of memory: the next tick tries again
+		}
 	case full:
 		_ = p.epoll.ctl(unix.EPOLL_CTL_DEL, p.listener.fd, 0)
 	}
@@ -265,7 +267,7 @@ func (p *Loop) tick() {
 	if now.Sub(p.ticked) < TickEvery {
 		return
 	}
-	if p.accepts == full && p.listener.open.Load() < p.listener.limit {
+	if p.accepts == full && p.listener.room() {
 		p.accept(yes)
 	}
 	p.ticked = now
@@ -330,11 +332,20 @@ func (p *Loop) take() {
 		fd, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(p.listener.fd), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		if e != 0 {
 			p.listener.leave()
-			return // EAGAIN, or gone already, or out of descriptors: level-triggered, so it comes again
+			if exhausted(e) {
+				p.accept(full) // else the listener's event comes again at once, for as long as that lasts
+			}
+			return // EAGAIN, or gone already: level-triggered, so it comes again
 		}
 		p.add(int(fd)) //nolint:gosec // descriptors are small
 		p.flushMany()
 	}
+}
+
+// exhausted reports whether the system has no means for one more connection. The
+// one that waits stays in the kernel's queue.
+func exhausted(e syscall.Errno) bool {
+	return e == unix.EMFILE || e == unix.ENFILE || e == unix.ENOMEM || e == unix.ENOBUFS
 }
 
 func (p *Loop) add(fd int) {
@@ -399,6 +410,9 @@ func (l *Listener) take() bool {
 	}
 	return true
 }
+
+// room reports whether there is a place for a connection.
+func (l *Listener) room() bool { return l.limit == 0 || l.open.Load() < l.limit }
 
 func (l *Listener) leave() { l.open.Add(-1) }
 
