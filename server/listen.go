@@ -15,6 +15,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4,
 	}}
+	lc.SetMultipathTCP(false) // whose sockets do not get all the options that loops set on the listener
 	ln, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		e := &twohop.Error{Code: twohop.CodeUnavailable, Message: "cannot listen on " + address, Err: err,

@@ -373,7 +373,8 @@ type Listener struct {
 
 // Listen takes over a TCP listener, which must not be used any more. At most
 // limit connections are open at a time, further ones wait in the kernel's
-// queue; 0 is any number.
+// queue; 0 is any number. The listener is to be one of plain TCP: what Multipath
+// TCP accepts inherits no limit of the kernel's backlog.
 func Listen(l *net.TCPListener, limit int) (*Listener, error) {
 	f, err := l.File()
 	if err != nil {

@@ -13,7 +13,9 @@ var Loops = []Mode{{Name: "parked", Serve: serveParked}}
 
 // serveParked serves on loops, and what they hand over with net/http.
 func serveParked(t testing.TB, h *httpstream.Handler) Endpoint {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false) // as in package server
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
