@@ -41,7 +41,8 @@ func (c *Conn) Loop() *Loop { return c.loop }
 // Open reports whether the connection is on its loop still.
 func (c *Conn) Open() bool { return c.fd >= 0 }
 
-var errBlocked = errors.New("park: the connection is blocked")
+// ErrBlocked says that a connection has to wait for its socket to have room.
+var ErrBlocked = errors.New("park: the connection is blocked")
 
 // Read returns bytes that arrived, valid until the next Read on the loop; nil
 // when there are none now; and false when the peer is gone.
@@ -174,15 +175,15 @@ func (c *Conn) remove() int {
 }
 
 // Detach takes the connection off the loop and makes a net.Conn of it, whose
-// first bytes are those given: what was read already. A connection that is
-// blocked is closed instead.
+// first bytes are those given: what was read already. If the socket does not
+// take all that is queued before, the connection stays, and the error is
+// ErrBlocked: it is to be tried again when Writable is called.
 func (c *Conn) Detach(read []byte) (net.Conn, error) {
 	if !c.Flush() {
 		return nil, net.ErrClosed
 	}
 	if c.rest != nil {
-		c.Close()
-		return nil, errBlocked
+		return nil, ErrBlocked
 	}
 	fd := c.remove()
 	if fd < 0 {

@@ -426,16 +426,26 @@ func (r *reader) readOn() {
 
 // handOver gives the connection, and what it sent, to the full HTTP server.
 func (r *reader) handOver(b []byte) {
-	if len(r.pubs) > 0 || r.c.Blocked() {
-		r.keep(b) // its answers first
+	if len(r.pubs) > 0 {
+		r.postpone(b)
 		return
 	}
-	r.in = nil
 	nc, err := r.c.Detach(b)
-	if err != nil {
-		return
+	switch {
+	case err == nil:
+		r.in = nil
+		r.p.over.Give(nc)
+	case errors.Is(err, park.ErrBlocked):
+		r.postpone(b)
 	}
-	r.p.over.Give(nc)
+}
+
+// postpone keeps requests until the answers before them have been sent. They
+// are looked at anew then, as if they came only now.
+func (r *reader) postpone(b []byte) {
+	r.keep(b)
+	r.close = false // is a matter of the first of them
+	r.rest()
 }
 
 // send sends bytes that are not kept by anyone else.
