@@ -102,8 +102,10 @@ func (h *Handler) takeSocket(c *park.Conn, r *wire.Request, rest []byte, fields 
 		return false
 	}
 	h.opts.Answered(false, http.StatusSwitchingProtocols, 0)
-	s := n.newSocket(parked{c}, &a, fields, h.opts.heartbeat(r))
-	c.State = s
+	heartbeat := h.opts.heartbeat(r)
+	s := n.newSocket(parked{c}, &a, heartbeat)
+	c.State = s // so that it hears of it if the connection breaks at once
+	s.start(&a, fields, heartbeat)
 	if len(rest) > 0 {
 		s.came(rest)
 	}

@@ -40,9 +40,8 @@ type socket struct {
 	lone       bool // was told that SSE were enough
 }
 
-// newSocket begins a WebSocket with the answer to its handshake.
-func (n *node) newSocket(p port, a *websocket.Agreement, fields string, heartbeat time.Duration) *socket {
-	o := &n.h.opts
+// newSocket makes a WebSocket, which says nothing yet.
+func (n *node) newSocket(p port, a *websocket.Agreement, heartbeat time.Duration) *socket {
 	s := &socket{conn: conn{port: p, node: n}, beat: ticks(heartbeat / tick)} //nolint:gosec // at most minutes
 	s.end = s
 	s.read.Deflate = a.Deflate
@@ -50,16 +49,21 @@ func (n *node) newSocket(p port, a *websocket.Agreement, fields string, heartbea
 	s.heard, s.did = n.time, n.time
 	n.enter(&s.conn)
 	n.h.stats.WebSockets.Add(1)
+	return s
+}
+
+// start answers the handshake. The connection may be gone afterwards.
+func (s *socket) start(a *websocket.Agreement, fields string, heartbeat time.Duration) {
+	n, o := s.node, &s.node.h.opts
 	n.out = websocket.AppendTextFrom(a.Append(n.scratch(), fields), func(dst []byte) []byte {
 		return wire.AppendWelcome(dst, heartbeat, o.Channels, o.MessageBytes)
 	})
 	s.spoke = n.time
-	p.QueueCopy(n.out)
-	p.SetDue(heartbeat)
+	s.port.QueueCopy(n.out)
+	s.port.SetDue(heartbeat)
 	if n.leaves {
 		s.drain()
 	}
-	return s
 }
 
 // queue sends bytes that do not change.

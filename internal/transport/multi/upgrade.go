@@ -48,8 +48,9 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if c, ok := nc.(interface{ CloseWrite() error }); ok {
 		p.shut = func() { _ = c.CloseWrite() } // fails with the connection
 	}
-	s := n.newSocket(p, &a, fields, h.opts.Heartbeat)
+	s := n.newSocket(p, &a, h.opts.Heartbeat)
 	l.s = s
+	s.start(&a, fields, h.opts.Heartbeat)
 	var reading sync.WaitGroup
 	reading.Go(func() { l.read(first) })
 	p.serve(s, nil)
