@@ -10,9 +10,18 @@ import (
 
 // front limits the listener's connections. Loops, which do that elsewhere, need
 // epoll.
-func (s *Server) front(ln net.Listener) (rest net.Listener, stop func() error, err error) {
+func (s *Server) front(ln net.Listener) (front, error) {
 	if n := s.config.Limits.Connections; n > 0 {
 		ln = netutil.LimitListener(ln, int(n))
 	}
-	return ln, func() error { return nil }, nil
+	return plain{ln}, nil
 }
+
+// plain leaves all connections to the full HTTP server, which closes the
+// listener.
+type plain struct{ net.Listener }
+
+func (p plain) Handover() net.Listener { return p.Listener }
+func (plain) Finish()                  {}
+func (plain) Quiet() bool              { return true }
+func (plain) Close() error             { return nil }

@@ -51,7 +51,9 @@ func (s *Server) observe(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin, kind := time.Now(), routeOf(r)
 		rec := &recorder{ResponseWriter: w}
+		s.underWay.Add(1)
 		defer func() {
+			s.underWay.Add(-1)
 			took := time.Since(begin)
 			if rec.status == 0 {
 				rec.status = http.StatusOK // what net/http says for a handler that says nothing

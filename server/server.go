@@ -44,6 +44,7 @@ type Server struct {
 
 	addr     atomic.Pointer[net.Addr] // set by Run
 	draining atomic.Bool
+	underWay atomic.Int64 // requests that net/http serves
 	close    func() error // of the parts, done once
 }
 
@@ -105,7 +106,7 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 	defer stopDebug()
 	addr := ln.Addr()
-	rest, stopFront, err := s.front(ln)
+	front, err := s.front(ln)
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -121,7 +122,7 @@ func (s *Server) serve(ctx context.Context) error {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		failure = srv.Serve(rest)
+		failure = srv.Serve(front.Handover())
 	}()
 
 	s.addr.Store(&addr)
@@ -135,34 +136,17 @@ func (s *Server) serve(ctx context.Context) error {
 	select {
 	case <-served:
 		s.Drain()
-		return errors.Join(failure, stopFront())
+		return errors.Join(failure, front.Close())
 	case <-ctx.Done():
 	}
 	s.log.Info("draining", "at_most", s.config.Drain)
 	s.Drain()
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Drain)
-	defer cancel()
-	if err := errors.Join(srv.Shutdown(limit), s.readersGone(limit)); err != nil {
+	if err := s.finish(context.WithoutCancel(ctx), front, srv); err != nil {
 		s.log.Warn("drained in part: some requests were cut off", "error", err)
 		_ = srv.Close() // what Shutdown left is cut; there is nobody to tell
 	}
 	<-served
-	return stopFront()
-}
-
-// readersGone waits until the live responses, connections and publishes on
-// loops, of which Shutdown knows nothing, have ended.
-func (s *Server) readersGone(ctx context.Context) error {
-	look := time.NewTicker(5 * time.Millisecond)
-	defer look.Stop()
-	for s.parts.live() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-look.C:
-		}
-	}
-	return nil
+	return front.Close()
 }
 
 // Drain turns readiness off and ends all live responses cleanly: their readers

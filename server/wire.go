@@ -122,11 +122,11 @@ func (p *parts) drain() {
 	p.many.Drain()
 }
 
-// live is how many live responses, connections and publishes Shutdown knows
-// nothing of.
+// live is how many reads, live responses, connections and publishes are under
+// way, except those of which net/http alone knows.
 func (p *parts) live() int64 {
 	s, m := p.streams.Stats(), p.many.Stats()
-	return s.LongPolls.Load() + s.SSE.Load() + s.Publishing.Load() +
+	return s.Polls.Load() + s.LongPolls.Load() + s.SSE.Load() + s.Publishing.Load() +
 		m.WebSockets.Load() + m.LongPolls.Load() + m.SSE.Load() + m.Polls.Load() + m.Publishing.Load()
 }
 

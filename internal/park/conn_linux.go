@@ -81,6 +81,9 @@ func (c *Conn) Pause(on bool) {
 	c.interest()
 }
 
+// Paused reports whether what arrives is left with the kernel.
+func (c *Conn) Paused() bool { return c.paused }
+
 // interest tells the kernel what the connection waits for now, if it is watched.
 func (c *Conn) interest() {
 	if c.known {
@@ -126,7 +129,7 @@ func (c *Conn) resume() bool {
 		if c.rest.pieces = left; len(left) > 0 {
 			return true
 		}
-		c.rest = nil
+		c.sent()
 	}
 	c.arm(false)
 	c.loop.handler.Writable(c)
@@ -161,7 +164,7 @@ func (c *Conn) remove() int {
 	}
 	fd := int(c.fd)
 	c.fd = -1
-	c.rest = nil
+	c.sent()
 	p := c.loop
 	if c.queued > 0 {
 		q := &p.dirty[c.queued-1]

@@ -58,6 +58,9 @@ func (h *Handover) Give(c net.Conn) {
 	_ = c.Close()
 }
 
+// Waiting is how many connections nobody has accepted yet.
+func (h *Handover) Waiting() int { return len(h.conns) }
+
 // Accept implements net.Listener.
 func (h *Handover) Accept() (net.Conn, error) {
 	select {

@@ -53,6 +53,7 @@ type Loop struct {
 	sleeping atomic.Bool
 	stopping atomic.Bool
 	open     atomic.Int64
+	unsent   atomic.Int64 // connections whose socket has not taken all yet
 	done     chan struct{}
 }
 
@@ -88,6 +89,14 @@ func (p *Loop) Handle(h Handler) { p.handler = h }
 
 // Conns is the number of connections on the loop.
 func (p *Loop) Conns() int { return int(p.open.Load()) }
+
+// Quiet reports whether the loop sleeps, and the kernel has taken all that it was
+// given to send. It may be called from anywhere.
+func (p *Loop) Quiet() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.posted) == 0 && p.sleeping.Load() && p.unsent.Load() == 0
+}
 
 // Time is when the loop's round began: the present, as exactly as most need it,
 // without asking for it. It is for the loop's goroutine.

@@ -210,7 +210,16 @@ func (c *Conn) block(left [][]byte) {
 		}
 	}
 	c.rest = &unsent{left}
+	c.loop.unsent.Add(1)
 	c.arm(true)
+}
+
+// sent forgets what the socket had not taken.
+func (c *Conn) sent() {
+	if c.rest != nil {
+		c.rest = nil
+		c.loop.unsent.Add(-1)
+	}
 }
 
 // push gives pieces to the socket, and returns what it did not take, which

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"twohop"
 	"twohop/internal/engine"
@@ -120,6 +121,45 @@ func TestDrainWhileCatchingUp(t *testing.T) {
 		if got.String() == "" || len(got.String()) > 4 || got.String() != "cdef"[:len(got.String())] {
 			t.Errorf("while it was drained the reader got %q", got.String())
 		}
+	}, all...)
+}
+
+// A poll counts as a reader for as long as the engine reads for it.
+func TestPollsAreCounted(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		e := &faultyEngine{reading: make(chan struct{}, 10)}
+		s := serve(t, m, setup{engine: e, hub: hub.Options{PageBytes: 2, TailBytes: 1}})
+		s.letters(6)
+		gate := make(chan struct{})
+		read := func() error {
+			<-gate
+			return nil
+		}
+		e.read.Store(&read)
+		answer := make(chan reply)
+		go func() {
+			r, err := s.try("GET", "stream/c?offset=-1", "")
+			if err != nil {
+				t.Error(err)
+			}
+			answer <- r
+		}()
+		<-e.reading
+		polls := func(want int64) {
+			t.Helper()
+			n := &s.handler.Stats().Polls
+			for end := time.Now().Add(patience); n.Load() != want; pause(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("%d polls, want %d", n.Load(), want)
+				}
+			}
+		}
+		polls(1) // on a loop, when the one look at the engine has led to the next
+		close(gate)
+		if r := <-answer; r.body != "ab" {
+			t.Errorf("got %d %q", r.status, r.body)
+		}
+		polls(0)
 	}, all...)
 }
 

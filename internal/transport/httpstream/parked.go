@@ -98,6 +98,7 @@ type parkedLoop struct {
 		query query
 	}
 	draining bool
+	finishes bool // takes on no more requests
 	date     []byte
 	dated    int64
 
@@ -176,6 +177,10 @@ func (p *parkedLoop) Readable(c *park.Conn) {
 	r, ok := c.State.(*reader)
 	if g, yes := c.State.(hosted); !ok && yes {
 		g.Readable(c)
+		return
+	}
+	if p.finishes {
+		leaveUnread(c)
 		return
 	}
 	b, ok := c.Read()

@@ -207,6 +207,7 @@ func (r *reader) elsewhere(b []byte, a ask, work func(ctx context.Context, o *op
 	}
 	o := &opened{r: r, a: a, bytes: bytes.Clone(b)}
 	r.state = busy
+	r.p.h.stats.Polls.Add(1) // whatever comes of it
 	r.c.SetDue(0)
 	go func() {
 		work(context.Background(), o) //nolint:forbidigo // the engine bounds its own time
@@ -239,6 +240,7 @@ func (r *reader) fetch(b []byte, ch *hub.Channel, at twohop.Offset, a ask) {
 // Turn implements park.Task: the request is answered, or refused.
 func (o *opened) Turn() bool {
 	r := o.r
+	defer r.p.h.stats.Polls.Add(-1)
 	if o.ch != nil {
 		defer o.ch.Close()
 	}
