@@ -10,12 +10,13 @@ type batch struct {
 	since   time.Time // when its first record was taken
 
 	// The sender's alone:
-	seq   uint64
-	sent  bool // a request is under way, or has succeeded
-	first bool // all before it were acknowledged when it was sent
-	held  bool // it overtook one before it: to be sent when it is the first
-	acked bool
-	ack   Ack
+	seq     uint64
+	sent    bool // a request is under way, or has succeeded
+	first   bool // all before it were acknowledged when it was sent
+	held    bool // it overtook one before it: to be sent when it is the first
+	unknown bool // some try may have taken effect without an answer; its request's while that is under way
+	acked   bool
+	ack     Ack
 }
 
 // fits reports whether one more record may go in.

@@ -131,7 +131,7 @@ func (c *Client) call(ctx context.Context, method, channel string, h http.Header
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode >= 300 {
-		return answer{}, refused(resp, channel)
+		return answer{}, c.refused(resp, channel)
 	}
 	// The headers are the answer; reading on only keeps the connection usable.
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxErrorBody))

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"twohop"
@@ -74,6 +75,10 @@ type Client struct {
 	opts  Options
 	calls *http.Client // for what is not a read
 	path  path
+
+	// extended says that the server names its extensions, which every answer of
+	// a twohop server does.
+	extended atomic.Bool
 }
 
 // New makes a client for the server at base, for example
@@ -147,8 +152,14 @@ func (c *Client) URL(channel string) (string, error) {
 // the connection's. The caller closes the body.
 func (c *Client) do(by *http.Client, r *http.Request) (*http.Response, error) {
 	maps.Copy(r.Header, c.header())
-	return by.Do(r)
+	resp, err := by.Do(r)
+	if err == nil && isExtended(resp.Header) {
+		c.extended.Store(true)
+	}
+	return resp, err
 }
+
+func isExtended(h http.Header) bool { return h.Get("Stream-Extensions") != "" }
 
 // sleep waits for d or until the context is done.
 func sleep(ctx context.Context, d time.Duration) error {

@@ -62,12 +62,17 @@ const maxErrorBody = 64 << 10
 
 // refused reads the error of an answer whose status is not a success. Headers
 // of Durable Streams are looked at before the body, which only twohop sends.
-func refused(resp *http.Response, channel string) *failure {
+func (c *Client) refused(resp *http.Response, channel string) *failure {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // an error's text may be cut
-	return refusedAs(resp, body, channel)
+	f := refusedAs(resp, body, channel)
+	if resp.StatusCode == http.StatusNotFound && !f.told && !isExtended(resp.Header) && c.extended.Load() {
+		// A balancer says so that has no server at the moment.
+		return malformed("%s", f.err.Message)
+	}
+	return f
 }
 
-// refusedAs is refused for a body that was read.
+// refusedAs is refused for a body that was read, of whatever server.
 func refusedAs(resp *http.Response, body []byte, channel string) *failure {
 	var told struct {
 		Code    twohop.Code `json:"code"`

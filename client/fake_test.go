@@ -94,7 +94,12 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPut:
 		f.mu.Lock()
 		f.mu.exists, f.mu.contentType = true, r.Header.Get("Content-Type")
+		w.Header().Set("Stream-Next-Offset", offsetOf(len(f.mu.records)))
 		f.mu.Unlock()
+		if exists {
+			w.WriteHeader(http.StatusOK)
+			return
+		}
 		w.WriteHeader(http.StatusCreated)
 	case !exists:
 		w.WriteHeader(http.StatusNotFound)

@@ -186,7 +186,7 @@ func (s *listSession) stream(ctx context.Context, body listBody) error {
 		return dog.obstruction(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if err := noStream(resp, ""); err != nil {
+	if err := s.c.c.noStream(resp, ""); err != nil {
 		return err
 	}
 	dog.heartbeat(resp.Header)
@@ -270,7 +270,7 @@ func (s *listSession) page(ctx context.Context, body listBody) error {
 		progress = progress || s.transport == LongPoll && body.Resume == ""
 	case http.StatusNoContent:
 	default:
-		fail := refused(resp, "")
+		fail := s.c.c.refused(resp, "")
 		if body.Resume != "" && fail.err.Code == twohop.CodeInvalidOffset {
 			s.resume = "" // the offsets are as good
 			return nil

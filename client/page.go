@@ -77,7 +77,7 @@ func (f *follower) page(t Transport) error {
 		f.backoff.reset()
 		return f.take(nil, f.next, true, false)
 	default:
-		return refused(resp, f.channel)
+		return f.c.refused(resp, f.channel)
 	}
 	if err := f.pageBrought(resp.Header, body); err != nil {
 		return err

@@ -91,6 +91,7 @@ type Publisher struct {
 	c       *Client
 	channel string
 	opts    PublisherOptions
+	named   bool // the producer id is the caller's: an earlier run may have used it
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the sender has ended
@@ -120,9 +121,10 @@ func (c *Client) NewPublisher(ctx context.Context, channel string, o PublisherOp
 	if _, err := c.URL(channel); err != nil {
 		return nil, err
 	}
+	named := o.ProducerID != ""
 	o.setDefaults()
 	ctx, cancel := context.WithCancel(ctx)
-	p := &Publisher{c: c, channel: channel, opts: o, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	p := &Publisher{c: c, channel: channel, opts: o, named: named, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 	p.mu.changed = make(chan struct{})
 	s := newSender(ctx, p)
 	go s.run()

@@ -1,11 +1,14 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -264,6 +267,129 @@ func TestPublisherCreatesItsChannel(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPublisherIsNotMisledByABalancer: its 404 does not mean that the channel is
+// lost, so what follows must not be taken for repetitions.
+func TestPublisherIsNotMisledByABalancer(t *testing.T) {
+	f := func(what string, inFlight int, extensions string, misled ...int) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			f, c := newFake(t, "")
+			requests := 0
+			f.before = func(w http.ResponseWriter, _ *http.Request) bool {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				if requests++; slices.Contains(misled, requests) {
+					http.Error(w, "default backend - 404", http.StatusNotFound)
+					return true
+				}
+				if extensions != "" {
+					w.Header().Set("Stream-Extensions", extensions)
+				}
+				return false
+			}
+			want := numbered(20, "%d\n")
+			o := PublisherOptions{ContentType: "text/plain", Lines: true, MaxBatchRecords: 1, MaxInFlight: inFlight, Create: &CreateOptions{}}
+			err := publishAll(t, c, o, want)
+			if d := cmp.Diff(want, f.content()); d != "" || err != nil {
+				t.Errorf("%s: %v\n%s", what, err, d)
+			}
+		})
+	}
+	for _, inFlight := range []int{1, 5} {
+		f("a publish", inFlight, "", 10)
+		f("a publish, and the PUT after it", inFlight, "", 10, 11)
+		f("a publish to twohop", inFlight, "sse-id", 10, 11, 12)
+	}
+}
+
+// TestPublisherFindsItsChannelMadeAnew: by another publisher, or by a PUT whose
+// answer was lost. What the server has forgotten is numbered anew.
+func TestPublisherFindsItsChannelMadeAnew(t *testing.T) {
+	f := func(what string, lose func(f *fake, w http.ResponseWriter, r *http.Request)) {
+		t.Helper()
+		for _, inFlight := range []int{1, 5} {
+			synctest.Test(t, func(t *testing.T) {
+				f, c := newFake(t, "text/plain")
+				f.before = func(w http.ResponseWriter, r *http.Request) bool {
+					f.mu.Lock()
+					defer f.mu.Unlock()
+					lose(f, w, r)
+					return false
+				}
+				o := PublisherOptions{ContentType: "text/plain", Lines: true, MaxBatchRecords: 1, MaxInFlight: inFlight, Create: &CreateOptions{}}
+				if err := publishAll(t, c, o, numbered(20, "%d\n")); err != nil {
+					t.Fatalf("%s: %v", what, err)
+				}
+				got := f.content()
+				want := numbered(20, "%d\n")
+				if len(got) == 0 || len(got) == 20 || cmp.Diff(want[20-len(got):], got) != "" {
+					t.Errorf("%s: in the new channel is %q", what, got)
+				}
+			})
+		}
+	}
+	forget := func(f *fake) { f.mu.records, f.mu.producers = nil, map[string][2]uint64{} }
+	f("another publisher", func(f *fake, _ http.ResponseWriter, r *http.Request) {
+		if len(f.mu.requests) == 8 {
+			forget(f)
+		}
+	})
+	f("a lost answer", func(f *fake, w http.ResponseWriter, r *http.Request) {
+		switch {
+		case len(f.mu.requests) == 8:
+			forget(f)
+			f.mu.exists = false
+		case r.Method == http.MethodPut && !f.mu.exists:
+			f.mu.exists = true
+			panic(http.ErrAbortHandler)
+		}
+	})
+}
+
+// TestPublisherDoubtsDuplicates: what the channel has under its numbers may be
+// other records.
+func TestPublisherDoubtsDuplicates(t *testing.T) {
+	f := func(what string, o PublisherOptions, want twohop.Code, before func(*fake, *http.Request)) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			f, c := newFake(t, "text/plain")
+			f.mu.producers["p"] = [2]uint64{5, 3}
+			f.before = func(_ http.ResponseWriter, r *http.Request) bool { before(f, r); return false }
+			o.ContentType, o.Lines, o.MaxBatchRecords = "text/plain", true, 1
+			err := publishAll(t, c, o, numbered(10, "%d\n"))
+			if want == "" && err != nil || want != "" && !IsCode(err, want) {
+				t.Errorf("%s: %v", what, err)
+			}
+			if d := cmp.Diff(numbered(10, "%d\n"), f.content()); want == "" && d != "" {
+				t.Errorf("%s: %s", what, d)
+			}
+		})
+	}
+	f("of another with the same id", PublisherOptions{}, twohop.CodeProducerSeq, func(f *fake, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.mu.posts == 4 {
+			f.mu.producers[r.Header.Get("Producer-Id")] = [2]uint64{0, 100}
+		}
+	})
+	f("of another that claims the same epoch", PublisherOptions{ProducerID: "p", AutoClaim: true}, twohop.CodeProducerSeq, func(f *fake, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if r.Header.Get("Producer-Epoch") == "6" {
+			f.mu.producers["p"] = [2]uint64{6, 0}
+		}
+	})
+	f("of a proxy that sends twice", PublisherOptions{}, "", func(f *fake, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(err)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		f.publish(httptest.NewRecorder(), r)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	})
 }
 
 func TestPublisherEndsWhenItIsRefused(t *testing.T) {

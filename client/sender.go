@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,7 +25,9 @@ type sender struct {
 	seq      uint64 // of the next new batch
 	sent     uint64 // records of all batches that were taken from the queue
 	anyAck   bool
-	settled  bool // the server knows this epoch: batches may be pipelined
+	settled  bool   // the server knows this epoch: batches may be pipelined
+	claimed  bool   // the epoch is one that this publisher took
+	tail     string // the offset after all that is acknowledged in this channel
 }
 
 // outcome is what came of one batch's request, or tries of it.
@@ -150,6 +153,7 @@ func (s *sender) try(b *batch, h http.Header) (Ack, *failure) {
 		}
 		fail := asFailure(err)
 		unknown = unknown || fail.unknown
+		b.unknown = b.unknown || unknown
 		if !fail.retry || s.ctx.Err() != nil {
 			fail.unknown = unknown
 			return Ack{}, fail
@@ -168,25 +172,58 @@ func (s *sender) try(b *batch, h http.Header) (Ack, *failure) {
 // settle takes an outcome. An error is the publisher's end.
 func (s *sender) settle(o outcome) error {
 	if o.fail == nil {
-		o.b.ack, o.b.acked = o.ack, true
-		s.settled, s.anyAck = true, true
+		err := s.acknowledge(o)
 		s.advance()
-		return nil
+		return err
 	}
 	if s.ctx.Err() != nil {
 		return ErrPublisherClosed
 	}
 	opts := &s.p.opts
+	creates := opts.Create != nil && (!s.anyAck || !opts.FixedBatches)
 	switch code := o.fail.err.Code; {
 	case code == twohop.CodeProducerSeq && !o.b.first:
 		o.b.sent, o.b.held = false, true // it overtook one before it
 		return nil
-	case code == twohop.CodeNotFound && opts.Create != nil && (!s.anyAck || !opts.FixedBatches):
+	case code == twohop.CodeNotFound && creates:
 		return s.restart(s.create)
+	case code == twohop.CodeProducerSeq && o.fail.err.Expect == 0 && creates: // another was quicker to create the channel anew
+		return s.restart(func() (bool, error) { return true, nil })
 	case code == twohop.CodeProducerEpoch && opts.AutoClaim && !s.settled && !o.fail.unknown:
-		return s.restart(func() error { s.epoch = o.fail.err.Epoch + 1; return nil })
+		return s.restart(func() (bool, error) {
+			s.epoch, s.claimed = o.fail.err.Epoch+1, true
+			return true, nil
+		})
 	}
 	return o.fail.err
+}
+
+// acknowledge takes an acknowledgement. It fails if that is of other records.
+func (s *sender) acknowledge(o outcome) error {
+	if o.ack.Duplicate && !s.mayRepeat(o) {
+		return &twohop.Error{
+			Code: twohop.CodeProducerSeq, Channel: s.p.channel, Got: o.b.seq,
+			Message: fmt.Sprintf("under number %d of producer %q, epoch %d, the channel has other records than these", o.b.seq, s.p.opts.ProducerID, s.epoch),
+			Hint:    "what is not acknowledged is not in the channel: publish it by another Publisher, under an id that nothing else uses",
+		}
+	}
+	o.b.ack, o.b.acked = o.ack, true
+	s.settled, s.anyAck = true, true
+	return nil
+}
+
+// mayRepeat reports whether a duplicate may be of the same records: from a try
+// whose answer was lost, or an earlier run under the caller's id. Where neither
+// can be, something in between may have sent the request twice, but then the
+// records are behind all that was acknowledged before them.
+func (s *sender) mayRepeat(o outcome) bool {
+	switch {
+	case o.b.unknown, s.p.named && !s.claimed:
+		return true
+	case s.tail == "":
+		return !s.claimed // or another took the same epoch at the same moment
+	}
+	return o.ack.Offset > s.tail
 }
 
 // advance tells of the batches at the window's front that are acknowledged.
@@ -194,8 +231,10 @@ func (s *sender) advance() {
 	n := 0
 	var records uint64
 	for n < len(s.window) && s.window[n].acked {
+		ack := s.window[n].ack
+		s.tail = max(s.tail, ack.Offset)
 		if s.p.opts.OnAck != nil {
-			s.p.opts.OnAck(s.window[n].ack)
+			s.p.opts.OnAck(ack)
 		}
 		records += uint64(s.window[n].records) //nolint:gosec // a count
 		n++
@@ -209,54 +248,79 @@ func (s *sender) advance() {
 	p.mu.Unlock()
 }
 
-// restart begins the numbering anew with what is not acknowledged, after
-// prepare has seen to it that the server takes that.
-func (s *sender) restart(prepare func() error) error {
-	for s.inFlight > 0 {
-		o := <-s.outcomes
-		s.inFlight--
-		if o.fail != nil && o.fail.err.Code != twohop.CodeNotFound && o.fail.err.Code != twohop.CodeProducerSeq {
-			return o.fail.err
-		}
-		o.b.ack, o.b.acked = o.ack, o.fail == nil
-	}
-	s.advance()
-	if err := prepare(); err != nil {
+// restart sends again what is not acknowledged, after prepare has seen to it
+// that the server takes that. Where prepare says that the server knows nothing
+// of this producer, the numbering begins anew; else the numbers must stay, or
+// the server would take new records for those that it has under the same.
+func (s *sender) restart(prepare func() (unknown bool, err error)) error {
+	if err := s.await(); err != nil {
 		return err
 	}
-	s.seq, s.settled = 0, false
+	anew, err := prepare()
+	if err != nil {
+		return err
+	}
+	if anew {
+		s.seq, s.settled, s.tail = 0, false, ""
+	}
 	for _, b := range s.window {
-		b.seq, b.sent, b.held = s.seq, false, false
-		s.seq++
+		if b.acked {
+			continue
+		}
+		b.sent, b.held = false, false
+		if anew {
+			b.seq = s.seq
+			s.seq++
+		}
 	}
 	return nil
 }
 
-// create creates the channel, however long it takes. That another was quicker
-// is as good: the next publish tells whether its channel fits.
-func (s *sender) create() error {
+// await waits for all requests under way before a restart.
+func (s *sender) await() error {
+	for s.inFlight > 0 {
+		o := <-s.outcomes
+		s.inFlight--
+		switch {
+		case o.fail == nil:
+			if err := s.acknowledge(o); err != nil {
+				return err
+			}
+		case o.fail.err.Code != twohop.CodeNotFound && o.fail.err.Code != twohop.CodeProducerSeq:
+			return o.fail.err
+		}
+	}
+	s.advance()
+	return nil
+}
+
+// create creates the channel, however long it takes, and reports whether it did.
+// If the channel is there, a lost answer or another publisher may have created
+// it just now, or it never was away: the next publish tells.
+func (s *sender) create() (created bool, err error) {
 	o := *s.p.opts.Create
 	o.ContentType = s.p.opts.ContentType
 	wait := s.p.c.backoff()
 	for {
-		_, err := s.p.c.create(s.ctx, s.p.channel, o)
+		info, err := s.p.c.create(s.ctx, s.p.channel, o)
 		fail, failed := err.(*failure) //nolint:errorlint // create returns it bare
 		switch {
 		case err == nil || failed && fail.err.Code == twohop.CodeExists:
-			return nil
+			return info.Created, nil
 		case s.ctx.Err() != nil:
-			return ErrPublisherClosed
+			return false, ErrPublisherClosed
 		case !failed:
-			return err
+			return false, err
+		case fail.err.Code == twohop.CodeNotFound && !fail.told && s.anyAck: // a balancer says so that has no server at the moment
 		case !fail.retry:
-			return fail.err
+			return false, fail.err
 		}
 		d := wait.next(fail.retryAfter)
 		if s.p.opts.OnRetry != nil {
 			s.p.opts.OnRetry(fail.err, d)
 		}
 		if sleep(s.ctx, d) != nil {
-			return ErrPublisherClosed
+			return false, ErrPublisherClosed
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (f *follower) stream() error {
 		return f.withoutSSE(dog.obstruction(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if err := noStream(resp, f.channel); err != nil {
+	if err := f.c.noStream(resp, f.channel); err != nil {
 		return f.withoutSSE(err)
 	}
 	dog.heartbeat(resp.Header)
@@ -73,9 +73,9 @@ func asEnd(err error) bool {
 
 // noStream is why a response is not one of SSE. What a twohop server says holds
 // for other transports too.
-func noStream(resp *http.Response, channel string) error {
+func (c *Client) noStream(resp *http.Response, channel string) error {
 	if resp.StatusCode != http.StatusOK {
-		fail := refused(resp, channel)
+		fail := c.refused(resp, channel)
 		if !fail.told && noSSE(resp.StatusCode) {
 			return &obstructed{fail}
 		}
@@ -104,7 +104,7 @@ func (c *Client) probe(r *http.Request) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if err := noStream(resp, ""); err != nil {
+	if err := c.noStream(resp, ""); err != nil {
 		return err
 	}
 	_, err = dog.Read(make([]byte, 1))
