@@ -56,9 +56,9 @@ func (c *Client) create(ctx context.Context, channel string, o CreateOptions) (I
 	if err != nil {
 		return Info{}, err
 	}
-	info := infoOf(a.header)
+	info, err := a.info()
 	info.Created = a.status == http.StatusCreated
-	return info, nil
+	return info, err
 }
 
 // Head asks what a channel is. One that is not there is an error with code
@@ -68,13 +68,17 @@ func (c *Client) Head(ctx context.Context, channel string) (Info, error) {
 	if err != nil {
 		return Info{}, finalOf(ctx, err)
 	}
-	return infoOf(a.header), nil
+	info, err := a.info()
+	return info, finalOf(ctx, err)
 }
 
 // Delete deletes a channel with all its records. One that is not there is an
 // error with code not_found.
 func (c *Client) Delete(ctx context.Context, channel string) error {
-	_, err := c.call(ctx, http.MethodDelete, channel, nil, nil)
+	a, err := c.call(ctx, http.MethodDelete, channel, nil, nil)
+	if err == nil && a.status != http.StatusNoContent {
+		err = malformed("DELETE answered with %d", a.status)
+	}
 	return finalOf(ctx, err)
 }
 
@@ -82,11 +86,22 @@ func (c *Client) Delete(ctx context.Context, channel string) error {
 // end when they have read all of it. Closing it again is no error.
 func (c *Client) CloseChannel(ctx context.Context, channel string) error {
 	h := http.Header{"Stream-Closed": {"true"}}
-	_, err := c.call(ctx, http.MethodPost, channel, h, nil)
+	_, err := c.append(ctx, channel, h, nil)
 	return finalOf(ctx, err)
 }
 
-func infoOf(h http.Header) Info {
+// answer is what a server says to a request that is not a read.
+type answer struct {
+	status int
+	header http.Header
+}
+
+// info is what the answer to a PUT or HEAD says.
+func (a *answer) info() (Info, error) {
+	h := a.header
+	if h.Get("Stream-Next-Offset") == "" {
+		return Info{}, malformed("HTTP %d without Stream-Next-Offset", a.status)
+	}
 	ttl, _ := strconv.ParseInt(h.Get("Stream-TTL"), 10, 32) // 0 where it is not told
 	expires, _ := time.Parse(time.RFC3339Nano, h.Get("Stream-Expires-At"))
 	return Info{
@@ -97,13 +112,7 @@ func infoOf(h http.Header) Info {
 		TTL:         time.Duration(ttl) * time.Second,
 		ExpiresAt:   expires,
 		Level:       h.Get("Stream-Durability"),
-	}
-}
-
-// answer is what a server says to a request that is not a read.
-type answer struct {
-	status int
-	header http.Header
+	}, nil
 }
 
 // callTime bounds a request that is not a live read.

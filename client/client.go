@@ -17,8 +17,9 @@ import (
 // Options of a Client. The zero value is the default.
 type Options struct {
 	// HTTPClient sends the requests. It must have no Timeout, which would cut
-	// every live read. Nil is a client of its own. If its Transport is an
-	// *http.Transport, what is not a read goes through a clone of that.
+	// every live read. Nil is a client of its own. It is copied: if its Transport
+	// is an *http.Transport, what is not a read goes through a clone of that, and
+	// of redirects what is no GET follows 307 and 308 only.
 	HTTPClient *http.Client
 
 	// Header is called for each request; what it returns is added to the
@@ -108,8 +109,30 @@ func New(base string, o Options) (*Client, error) {
 		}
 	}
 	o.setDefaults()
+	o.HTTPClient = keepingMethod(o.HTTPClient)
 	return &Client{base: strings.TrimRight(base, "/"), opts: o, calls: apart(o.HTTPClient)}, nil
 }
+
+// keepingMethod makes an HTTP client that follows redirects only with the method
+// that the request had. On 301, 302 and 303 net/http makes any other a GET,
+// whose answer would pass for one to a publish.
+func keepingMethod(h *http.Client) *http.Client {
+	own := *h
+	own.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		switch {
+		case r.Method != via[0].Method:
+			return http.ErrUseLastResponse
+		case h.CheckRedirect != nil:
+			return h.CheckRedirect(r, via)
+		case len(via) >= maxRedirects:
+			return fmt.Errorf("stopped after %d redirects", maxRedirects)
+		}
+		return nil
+	}
+	return &own
+}
+
+const maxRedirects = 10
 
 // apart makes an HTTP client with connections of its own. Reads are given up at
 // any moment, and net/http returns a connection to its pool a moment before a

@@ -3,7 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"net/http"
 	"time"
 	"unicode/utf8"
 
@@ -31,8 +30,7 @@ func (c *Conn) Publish(ctx context.Context, channel string, data []byte, o Publi
 		if p, ok := c.overWire(item); ok {
 			return p.wait(ctx)
 		}
-		a, err := c.c.call(ctx, http.MethodPost, channel, h, data)
-		return ackOf(a.header), err
+		return c.c.append(ctx, channel, h, data)
 	})
 }
 

@@ -87,6 +87,10 @@ func refusedAs(resp *http.Response, body []byte, channel string) *failure {
 		if s := strings.TrimSpace(string(body)); s != "" && len(s) < 200 {
 			told.Message += ": " + s
 		}
+		if to, err := resp.Location(); err == nil && resp.StatusCode < http.StatusBadRequest {
+			told.Message = "HTTP " + resp.Status + ": redirected to " + to.Redacted()
+			told.Hint = "give the client the address of the server itself, or redirect with 307 or 308, which keep the method"
+		}
 	}
 	e := &twohop.Error{Code: told.Code, Message: told.Message, Hint: told.Hint, Channel: channel}
 	f := &failure{err: e, told: isTold, retryAfter: retryAfter(resp.Header)}

@@ -48,9 +48,17 @@ type PublishOptions struct {
 func (c *Client) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
 	h := o.header()
 	return c.trying(ctx, channel, o.IdempotencyKey != "", func() (Ack, error) {
-		a, err := c.call(ctx, http.MethodPost, channel, h, data)
-		return ackOf(a.header), err
+		return c.append(ctx, channel, h, data)
 	})
+}
+
+// append sends one request that publishes or closes, with the error of call.
+func (c *Client) append(ctx context.Context, channel string, h http.Header, data []byte) (Ack, error) {
+	a, err := c.call(ctx, http.MethodPost, channel, h, data)
+	if err != nil {
+		return Ack{}, err
+	}
+	return a.ack()
 }
 
 // trying publishes once, or until there is an answer.
@@ -116,13 +124,20 @@ func publishHeader(contentType string, lines bool) http.Header {
 	return h
 }
 
-func ackOf(h http.Header) Ack {
-	a := Ack{
+// ack is what the answer to a publish says. The offset is missing only where a
+// producer repeats what is long ago.
+func (a *answer) ack() (Ack, error) {
+	h := a.header
+	repeated := a.status == http.StatusNoContent && h.Get("Producer-Seq") != ""
+	if h.Get("Stream-Next-Offset") == "" && !repeated {
+		return Ack{}, malformed("HTTP %d to a publish, without Stream-Next-Offset", a.status)
+	}
+	ack := Ack{
 		Offset: h.Get("Stream-Next-Offset"), Level: h.Get("Stream-Durability"), Readers: -1,
 		Duplicate: isTrue(h.Get("Stream-Duplicate")), Closed: isTrue(h.Get("Stream-Closed")),
 	}
 	if n, err := strconv.Atoi(h.Get("Stream-Readers")); err == nil {
-		a.Readers = n
+		ack.Readers = n
 	}
-	return a
+	return ack, nil
 }

@@ -145,9 +145,8 @@ func (s *sender) try(b *batch, h http.Header) (Ack, *failure) {
 	wait := s.p.c.backoff()
 	body, unknown := b.bytes(), false
 	for {
-		a, err := s.p.c.call(s.ctx, http.MethodPost, s.p.channel, h, body)
+		ack, err := s.p.c.append(s.ctx, s.p.channel, h, body)
 		if err == nil {
-			ack := ackOf(a.header)
 			ack.Records = b.records
 			return ack, nil
 		}
