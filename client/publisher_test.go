@@ -304,6 +304,33 @@ func TestPublisherIsNotMisledByABalancer(t *testing.T) {
 	}
 }
 
+// TestPublisherIsPatientWithAChannelThatDoesNotLast: it may have expired when it
+// is created.
+func TestPublisherIsPatientWithAChannelThatDoesNotLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "")
+		begun, requests := time.Now(), 0
+		f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			requests++
+			if r.Method == http.MethodPost && time.Since(begun) < time.Minute && requests < 1000 {
+				f.mu.exists = false
+			}
+			return false
+		}
+		told := 0
+		o := PublisherOptions{Create: &CreateOptions{}, OnRetry: func(error, time.Duration) { told++ }}
+		err := publishAll(t, c, o, []string{"1"})
+		if d := cmp.Diff([]string{"1"}, f.content()); d != "" || err != nil {
+			t.Errorf("%v\n%s", err, d)
+		}
+		if requests < 60 || requests > 400 || told < requests/2-2 {
+			t.Errorf("%d requests in a minute, of which %d were told", requests, told)
+		}
+	})
+}
+
 // TestPublisherFindsItsChannelMadeAnew: by another publisher, or by a PUT whose
 // answer was lost. What the server has forgotten is numbered anew.
 func TestPublisherFindsItsChannelMadeAnew(t *testing.T) {

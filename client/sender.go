@@ -28,6 +28,8 @@ type sender struct {
 	settled  bool   // the server knows this epoch: batches may be pipelined
 	claimed  bool   // the epoch is one that this publisher took
 	tail     string // the offset after all that is acknowledged in this channel
+
+	restarts backoff // that no acknowledgement followed
 }
 
 // outcome is what came of one batch's request, or tries of it.
@@ -38,7 +40,7 @@ type outcome struct {
 }
 
 func newSender(ctx context.Context, p *Publisher) *sender {
-	return &sender{p: p, ctx: ctx, epoch: p.opts.Epoch, outcomes: make(chan outcome, p.opts.MaxInFlight)}
+	return &sender{p: p, ctx: ctx, epoch: p.opts.Epoch, outcomes: make(chan outcome, p.opts.MaxInFlight), restarts: p.c.backoff()}
 }
 
 // run sends until the publisher is closed or a batch is refused for good.
@@ -185,11 +187,11 @@ func (s *sender) settle(o outcome) error {
 		o.b.sent, o.b.held = false, true // it overtook one before it
 		return nil
 	case code == twohop.CodeNotFound && creates:
-		return s.restart(s.create)
+		return s.restart(o.fail, s.create)
 	case code == twohop.CodeProducerSeq && o.fail.err.Expect == 0 && creates: // another was quicker to create the channel anew
-		return s.restart(func() (bool, error) { return true, nil })
+		return s.restart(o.fail, func() (bool, error) { return true, nil })
 	case code == twohop.CodeProducerEpoch && opts.AutoClaim && !s.settled && !o.fail.unknown:
-		return s.restart(func() (bool, error) {
+		return s.restart(o.fail, func() (bool, error) {
 			s.epoch, s.claimed = o.fail.err.Epoch+1, true
 			return true, nil
 		})
@@ -206,6 +208,7 @@ func (s *sender) acknowledge(o outcome) error {
 			Hint:    "what is not acknowledged is not in the channel: publish it by another Publisher, under an id that nothing else uses",
 		}
 	}
+	s.restarts.reset()
 	o.b.ack, o.b.acked = o.ack, true
 	s.settled, s.anyAck = true, true
 	return nil
@@ -251,9 +254,14 @@ func (s *sender) advance() {
 // that the server takes that. Where prepare says that the server knows nothing
 // of this producer, the numbering begins anew; else the numbers must stay, or
 // the server would take new records for those that it has under the same.
-func (s *sender) restart(prepare func() (unknown bool, err error)) error {
+func (s *sender) restart(why *failure, prepare func() (unknown bool, err error)) error {
 	if err := s.await(); err != nil {
 		return err
+	}
+	if s.restarts.fails++; s.restarts.fails > 1 { // the last one has not helped
+		if err := s.pause(why, &s.restarts); err != nil {
+			return err
+		}
 	}
 	anew, err := prepare()
 	if err != nil {
@@ -314,14 +322,22 @@ func (s *sender) create() (created bool, err error) {
 		case !fail.retry:
 			return false, fail.err
 		}
-		d := wait.next(fail.retryAfter)
-		if s.p.opts.OnRetry != nil {
-			s.p.opts.OnRetry(fail.err, d)
-		}
-		if sleep(s.ctx, d) != nil {
-			return false, ErrPublisherClosed
+		if err := s.pause(fail, &wait); err != nil {
+			return false, err
 		}
 	}
+}
+
+// pause waits after a failure of the channel's.
+func (s *sender) pause(fail *failure, b *backoff) error {
+	d := b.next(fail.retryAfter)
+	if s.p.opts.OnRetry != nil {
+		s.p.opts.OnRetry(fail.err, d)
+	}
+	if sleep(s.ctx, d) != nil {
+		return ErrPublisherClosed
+	}
+	return nil
 }
 
 // drain waits for the requests under way, which the context ends.
