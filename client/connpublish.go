@@ -11,7 +11,8 @@ import (
 
 // Publish appends data as Client.Publish does, over the WebSocket where there is
 // one, and else by a request of its own; errors are the same. Publishes to one channel take effect in
-// the order of the calls, if each waits for the one before.
+// the order of the calls, if each waits for the one before. Where the context
+// ends before the data was sent, it is not, and the error is the context's alone.
 func (c *Conn) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
 	if err := twohop.CheckName(channel, maxName); err != nil {
 		return Ack{}, err
@@ -59,13 +60,22 @@ func (p *publishing) wait(ctx context.Context) (Ack, error) {
 	case <-p.done:
 		return p.ack, p.err
 	case <-limit.C:
-		return Ack{}, disconnected(errSilent)
+		return p.giveUp(errSilent)
 	case <-ctx.Done():
-		return Ack{}, disconnected(ctx.Err())
+		return p.giveUp(ctx.Err())
 	}
 }
 
+// giveUp ends the wait. What was not sent has not taken effect.
+func (p *publishing) giveUp(why error) (Ack, error) {
+	fail := disconnected(why)
+	fail.unknown = !p.s.withdraw(p, fail)
+	return Ack{}, fail
+}
+
 // itemOf is the publish as a frame has it, nil where frames cannot express it.
+// It holds a copy of the data: the frame may still be written when the publish
+// was given up.
 func itemOf(channel string, data []byte, o *PublishOptions) (*publishItem, error) {
 	if o.Lines {
 		return nil, nil
@@ -80,7 +90,7 @@ func itemOf(channel string, data []byte, o *PublishOptions) (*publishItem, error
 			text := string(data)
 			i.Text = &text
 		default:
-			i.Base64 = data
+			i.Base64 = bytes.Clone(data)
 		}
 		if i.ContentType == "" {
 			i.ContentType = defaultContentType
@@ -94,7 +104,7 @@ func itemOf(channel string, data []byte, o *PublishOptions) (*publishItem, error
 	switch {
 	case len(data) == 0:
 	case data[0] == '[':
-		i.Records = data
+		i.Records = bytes.Clone(data)
 	default:
 		i.Records = bytes.Join([][]byte{{'['}, data, {']'}}, nil)
 	}

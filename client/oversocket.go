@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,7 +21,7 @@ type socketSession struct {
 	lastID   frameID
 	asked    map[frameID]*question
 	pending  map[frameID]*publishing
-	out      []*clientFrame // publishes and tokens to write
+	out      []*clientFrame // to write, in order
 	tokenID  frameID        // of the token whose answer is to come, or 0
 	pong     bool           // one is due
 	leaving  bool           // it ends when nothing is pending
@@ -41,6 +42,9 @@ type publishing struct {
 	ack  Ack
 	err  error
 	item *publishItem
+
+	s  *socketSession
+	id frameID
 }
 
 // lingerTime is how long a connection that is no longer wanted waits for
@@ -218,12 +222,25 @@ func (s *socketSession) publish(item *publishItem) (*publishing, bool) {
 	if s.leaving || item.size() > s.s.welcome.maxMessage() {
 		return nil, false
 	}
-	p := &publishing{done: make(chan struct{}), item: item}
 	s.lastID++
+	p := &publishing{done: make(chan struct{}), item: item, s: s, id: s.lastID}
 	s.pending[s.lastID] = p
 	s.out = append(s.out, &clientFrame{Type: framePublish, ID: s.lastID, publishItem: item})
 	notify(s.c.kick)
 	return p, true
+}
+
+// withdraw takes a publish back that nobody waits for any more, if it is not
+// written yet, and reports whether it did.
+func (s *socketSession) withdraw(p *publishing, why error) (done bool) {
+	s.c.locked(func() {
+		i := slices.IndexFunc(s.out, func(f *clientFrame) bool { return f.ID == p.id })
+		if done = i >= 0 && s.pending[p.id] == p; done {
+			s.out = slices.Delete(s.out, i, i+1)
+			s.answer(p.id, p, Ack{}, why)
+		}
+	})
+	return done
 }
 
 // write writes what is due until the end.
@@ -234,9 +251,7 @@ func (s *socketSession) write() error {
 		case <-s.ctx.Done():
 			return nil
 		}
-		var frames []*clientFrame
-		s.c.locked(func() { frames = s.due() })
-		for _, f := range frames {
+		for f := s.next(); f != nil; f = s.next() {
 			if err := s.s.write(s.ctx, f); err != nil {
 				return err
 			}
@@ -244,7 +259,22 @@ func (s *socketSession) write() error {
 	}
 }
 
-// due are the frames to write now.
+// next takes the next frame to write, or nil. A channel that is followed before
+// something is published is asked for before that is sent.
+func (s *socketSession) next() (f *clientFrame) {
+	s.c.locked(func() {
+		if due := s.due(); len(due) > 0 {
+			s.out = append(due, s.out...)
+		}
+		if len(s.out) > 0 {
+			f, s.out[0] = s.out[0], nil
+			s.out = s.out[1:]
+		}
+	})
+	return f
+}
+
+// due are the frames to write now, but for those that wait in out.
 func (s *socketSession) due() []*clientFrame {
 	var frames []*clientFrame
 	if s.pong {
@@ -278,7 +308,5 @@ func (s *socketSession) due() []*clientFrame {
 		s.asked[s.lastID] = q
 		frames = append(frames, &clientFrame{Type: frameSubscribe, ID: s.lastID, Channels: requests})
 	}
-	frames = append(frames, s.out...)
-	s.out = nil
 	return frames
 }
