@@ -58,7 +58,8 @@ type Conn struct {
 	publishes bool                // it was published here
 	published time.Time           // when for the last time
 	session   session             // under way, or nil
-	served    bool                // a session has been of use
+	since     time.Time           // when it first served; zero is not yet
+	served    bool                // some session has, since the Conn was idle
 	fails     int                 // sessions in a row on this transport that were of no use
 	status    Status
 	err       error    // why it ended, if not by Close; set before done

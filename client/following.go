@@ -213,9 +213,13 @@ func (f *Following) moved(offset string, upToDate bool) {
 
 // take queues what a frame brought; offset is the one after it.
 func (f *Following) take(records [][]byte, offset string, upToDate, closed bool) {
-	news := len(records) > 0 || offset != f.offset || upToDate && !f.upToDate || closed
+	moved := len(records) > 0 || offset != f.offset
+	news := moved || upToDate && !f.upToDate || closed
 	f.offset, f.from, f.upToDate, f.told = offset, At(offset), upToDate, false
-	f.backoff.reset()
+	if moved {
+		f.backoff.reset()
+		f.c.useful()
+	}
 	if news {
 		f.put(Event{Records: records, JSON: f.json, Offset: offset, UpToDate: upToDate, Closed: closed})
 	}
@@ -226,8 +230,9 @@ func (f *Following) take(records [][]byte, offset string, upToDate, closed bool)
 
 // reset queues the news that the place is lost.
 func (f *Following) reset(r *Reset, offset string) {
-	if offset != "" {
+	if offset != "" && offset != f.offset {
 		f.offset, f.from = offset, At(offset)
+		f.c.useful()
 	}
 	f.upToDate = false
 	f.told = r.Reason == twohop.ResetDeleted

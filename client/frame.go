@@ -121,6 +121,15 @@ func (f *frame) check() error {
 	return nil
 }
 
+// serves reports whether it shows that a channel is served.
+func (f *frame) serves() bool {
+	switch f.Type {
+	case frameSubscribed, frameData, frameReset, frameUnsubscribed:
+		return true
+	}
+	return false
+}
+
 // records are the records of a data frame.
 func (f *frame) records() (records [][]byte, isJSON bool) {
 	switch {

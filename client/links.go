@@ -67,9 +67,10 @@ func (ls links) answered() {
 	}
 }
 
-// take handles a frame about a channel. progress is true if it shows that the
-// connection is of use.
-func (ls links) take(fr *frame) (progress bool, err error) {
+// take handles a frame about a channel. news is true if the channel stands
+// elsewhere now, or need not be asked for again at once: another request would
+// not bring the same.
+func (ls links) take(fr *frame) (news bool, err error) {
 	l := ls[fr.Channel]
 	if l == nil {
 		return false, nil // a channel that a list no longer has
@@ -80,18 +81,16 @@ func (ls links) take(fr *frame) (progress bool, err error) {
 	if l.state == linkAsked && fr.Type == frameData {
 		return false, malformed("records of a channel before it was followed")
 	}
+	stood, wanted := l.f.stands(), l.f.wanted()
 	switch fr.Type {
 	case frameSubscribed:
-		return true, ls.subscribed(l, fr)
+		err = ls.subscribed(l, fr)
 	case frameData:
 		ls.data(l, fr)
-		return true, nil
 	case frameReset:
 		ls.reset(l, fr)
-		return true, nil
 	case frameUnsubscribed:
 		l.off()
-		return true, nil
 	case frameAdvice:
 		if l.f.advice = fr.advice(); l.f.advice.Transport != Auto {
 			l.f.c.advised()
@@ -99,7 +98,7 @@ func (ls links) take(fr *frame) (progress bool, err error) {
 	case frameError:
 		ls.refused(l, fr)
 	}
-	return false, nil
+	return l.f.stands() != stood || wanted && !l.f.wanted(), err
 }
 
 func (l *link) off() {

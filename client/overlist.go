@@ -266,8 +266,6 @@ func (s *listSession) page(ctx context.Context, body listBody) error {
 		if progress, err = s.frames(b); err != nil {
 			return err
 		}
-		// Where the channels stand is news to the first long poll only.
-		progress = progress || s.transport == LongPoll && body.Resume == ""
 	case http.StatusNoContent:
 	default:
 		fail := s.c.c.refused(resp, "")
@@ -278,13 +276,16 @@ func (s *listSession) page(ctx context.Context, body listBody) error {
 		return fail
 	}
 	s.resume = resp.Header.Get("Stream-Resume")
-	s.c.locked(s.c.useful)
+	s.c.locked(s.c.serves)
 	if progress {
 		return nil
 	}
 	if s.transport == Poll {
 		var d time.Duration
-		s.c.locked(func() { d = s.c.interval() })
+		s.c.locked(func() {
+			s.c.useful() // there is no more to an answer that has nothing new
+			d = s.c.interval()
+		})
 		return sleep(ctx, jittered(d))
 	}
 	if time.Since(begun) < shortAnswer {
@@ -293,8 +294,8 @@ func (s *listSession) page(ctx context.Context, body listBody) error {
 	return nil
 }
 
-// frames takes an array of frames. progress is true if there was more in it
-// than where the channels stand, or if they stand behind.
+// frames takes an array of frames. progress is true if another request would
+// not bring the same.
 func (s *listSession) frames(b []byte) (progress bool, err error) {
 	all, err := parseFrames(b)
 	if err != nil {
@@ -319,11 +320,12 @@ func (s *listSession) take(f *frame) (progress bool, err error) {
 	case f.Type == frameDrain:
 		return false, f.drain()
 	case f.Channel != "":
-		useful, err := s.links.take(f)
-		if useful {
-			s.c.useful()
+		if f.serves() {
+			s.c.serves()
 		}
-		return useful && (f.Type != frameSubscribed || !f.UpToDate), err
+		news, err := s.links.take(f)
+		known := s.transport == Poll && f.Type == frameSubscribed && f.UpToDate // there is nothing to poll for yet
+		return news && !known, err
 	case f.Type == frameAdvice:
 		s.c.advice = f.advice()
 		s.c.advised()

@@ -138,6 +138,7 @@ func (s *socketSession) take(f *frame) error {
 		if p := s.pending[f.ID]; p != nil {
 			s.answer(f.ID, p, f.ack(p.item.Close), nil)
 		}
+		s.c.serves()
 		s.c.useful()
 		return nil
 	case frameError:
@@ -161,10 +162,10 @@ func (s *socketSession) take(f *frame) error {
 		}
 	}
 	s.answered(f.ID)
-	progress, err := s.links.take(f)
-	if progress {
-		s.c.useful()
+	if f.serves() {
+		s.c.serves()
 	}
+	_, err := s.links.take(f)
 	return err
 }
 

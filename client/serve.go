@@ -96,6 +96,7 @@ func (c *Conn) serve(t Transport) error {
 	defer cancel(nil)
 	var want Transport
 	c.locked(func() {
+		c.since = time.Time{}
 		if want = t; c.transport == Auto {
 			want = c.want().Transport
 		}
@@ -131,12 +132,25 @@ func (c *Conn) begin(s session, t Transport) {
 	}
 }
 
-// useful notes that a session has carried something. The lock is held.
-func (c *Conn) useful() {
-	c.served, c.fails = true, 0
-	c.backoff.reset()
+// serves notes that a session answers as it should. The lock is held.
+func (c *Conn) serves() {
+	if c.served = true; c.since.IsZero() {
+		c.since = time.Now()
+	}
 	c.enter(Open, c.status.Transport)
 }
+
+// useful notes that a session has brought something new, so that what failed
+// before is forgotten. A greeting is not enough: a server in trouble may greet
+// everyone and then let go. The lock is held.
+func (c *Conn) useful() {
+	c.fails = 0
+	c.backoff.reset()
+}
+
+// steadyTime is how long a session must have served to count as useful though
+// there was nothing new.
+const steadyTime = 10 * time.Second
 
 // after handles the end of a session: it returns an error if it is the Conn's,
 // else nil after a wait.
@@ -150,11 +164,17 @@ func (c *Conn) after(t Transport, err error) error {
 	c.mu.Lock()
 	c.status.Reconnects++
 	auto := c.transport == Auto
+	if !c.since.IsZero() && time.Since(c.since) >= steadyTime {
+		c.useful()
+	}
 	c.mu.Unlock()
 	if err == errLeft { //nolint:errorlint // comes bare
 		return nil
 	}
 	if d, ok := errors.AsType[*drained](err); ok {
+		if c.backoff.fails++; c.backoff.fails > 1 { // one drain after another
+			d.delay += c.backoff.next(0)
+		}
 		return c.wait(leaving(), d.delay)
 	}
 	fail := asFailure(err)
