@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,6 +79,7 @@ func refusedAs(resp *http.Response, body []byte, channel string) *failure {
 		Code    twohop.Code `json:"code"`
 		Message string      `json:"message"`
 		Hint    string      `json:"hint"`
+		Channel string      `json:"channel"`
 		resetFields
 	}
 	isTold := json.Unmarshal(body, &told) == nil && told.Code != ""
@@ -92,7 +94,7 @@ func refusedAs(resp *http.Response, body []byte, channel string) *failure {
 			told.Hint = "give the client the address of the server itself, or redirect with 307 or 308, which keep the method"
 		}
 	}
-	e := &twohop.Error{Code: told.Code, Message: told.Message, Hint: told.Hint, Channel: channel}
+	e := &twohop.Error{Code: told.Code, Message: told.Message, Hint: told.Hint, Channel: cmp.Or(channel, told.Channel)}
 	f := &failure{err: e, told: isTold, retryAfter: retryAfter(resp.Header)}
 	f.retry = resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout ||
 		resp.StatusCode == http.StatusTooEarly || resp.StatusCode >= 500 && resp.StatusCode != http.StatusNotImplemented ||

@@ -59,11 +59,31 @@ func (c *Conn) overList(ctx context.Context, cancel context.CancelCauseFunc, t T
 		if !ok {
 			return nil // idle, until await finds something
 		}
-		if err := s.request(body); err != nil {
+		if err := s.request(body); err != nil && !s.refused(err) {
 			return err
 		}
 	}
 	return ctx.Err()
+}
+
+// refused handles the refusal of a request for one of its channels, which is
+// that channel's alone: the next request asks for the others.
+func (s *listSession) refused(err error) (handled bool) {
+	fail, ok := errors.AsType[*failure](err)
+	if !ok || !fail.told || fail.retry {
+		return false
+	}
+	s.c.locked(func() {
+		l := s.links[fail.err.Channel]
+		if handled = l != nil && l.state != linkOff; !handled {
+			return
+		}
+		l.off()
+		if l.f.wanted() {
+			l.f.refused(fail)
+		}
+	})
+	return handled
 }
 
 // list makes the body of the next request; ok is false if there is nothing to

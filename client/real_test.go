@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"twohop"
 	"twohop/client"
 	"twohop/server"
 )
@@ -193,6 +194,50 @@ func TestConnOverRestarts(t *testing.T) {
 				t.Errorf("%d restarts: %v", restarts, s)
 			}
 		})
+	}
+}
+
+// TestConnRefusedOneChannel: what is wrong with how one channel is followed ends
+// that alone, on each transport and whatever the server makes of the others.
+func TestConnRefusedOneChannel(t *testing.T) {
+	addr, _ := serverAt(t, t.TempDir(), "127.0.0.1:0")
+	c := newClient(t, "http://"+addr)
+	createAll(t, c, []string{"good", "bad"})
+	for _, transport := range []client.Transport{client.WebSocket, client.SSE, client.LongPoll, client.Poll} {
+		for _, wrong := range []client.ChannelOptions{{From: client.At("garbage")}, {From: client.Tail(2_000_000)}, {Budget: 10 * time.Minute}} {
+			t.Run(fmt.Sprint(transport, wrong), func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				n := c.Connect(ctx, client.ConnOptions{Transport: transport, PollInterval: 20 * time.Millisecond})
+				defer n.Close()
+				if _, err := n.Follow("bad", wrong); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := n.Follow("good", client.ChannelOptions{From: client.Now()}); err != nil {
+					t.Fatal(err)
+				}
+				refused, reached := false, false
+				for e, err := range n.Events(ctx) {
+					switch {
+					case e.Channel == "bad" && err != nil:
+						if refused = true; !client.IsCode(err, twohop.CodeInvalidOffset) && !client.IsCode(err, twohop.CodeInvalidParameter) {
+							t.Errorf("refused with %v", err)
+						}
+					case err != nil:
+						t.Fatalf("%s: %v", e.Channel, err)
+					case len(e.Records) > 0:
+						return
+					}
+					reached = reached || e.Channel == "good"
+					if refused && reached {
+						if _, err := c.Publish(ctx, "good", []byte("1"), client.PublishOptions{ContentType: jsonType}); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				t.Error("the events ended")
+			})
+		}
 	}
 }
 
