@@ -3,7 +3,7 @@
 import { environment } from "./env.js"
 import type { Clock } from "./env.js"
 import { TwohopError } from "./errors.js"
-import { Follower } from "./follower.js"
+import { follower, type Follower } from "./follower.js"
 import { connection, none } from "./hub.js"
 import type { Transports } from "./hub.js"
 import { milliseconds } from "./need.js"
@@ -15,8 +15,8 @@ export type Share = (o: ConnectOptions & { url: string }, changed: () => void) =
 
 export class Client extends EventTarget {
   #hub?: Hub
-  /** Resolves when it is clear whether tabs can share. */
-  readonly #ready: Promise<unknown>
+  /** Waits until it is clear whether tabs can share. */
+  readonly #do: (f: (h: Hub) => void) => void
   #transport: Transport | "auto"
   readonly #budget: number | string | undefined
 
@@ -27,14 +27,11 @@ export class Client extends EventTarget {
     this.#budget = o.budget
     const changed = (): void => void this.dispatchEvent(new Event("status"))
     const shared = o.shared && share?.({ ...o, url: env.base }, changed)
-    this.#ready = Promise.resolve(shared).then((hub) => {
+    const ready = Promise.resolve(shared).then((hub) => {
       this.#hub = hub || connection(env, transports, changed)
       changed()
     })
-  }
-
-  #do(f: (h: Hub) => void): void {
-    void this.#ready.then(() => f(this.#hub!))
+    this.#do = (f) => void ready.then(() => f(this.#hub!))
   }
 
   /** What the connection does; a "status" event tells of changes other than counts. */
@@ -58,7 +55,7 @@ export class Client extends EventTarget {
     const budget = o.budget ?? this.#budget
     const ms = milliseconds(budget)
     if (!(ms >= 0)) throw new TwohopError("invalid_parameter", "not a budget: " + budget)
-    return new Follower(channel, ms, o, (what, f) => this.#do((h) => h[what](f)))
+    return follower(channel, ms, o, (what, f) => this.#do((h) => h[what](f)))
   }
 
   /** Publishes one value, or each value of an array. It is sent until it is answered, and takes effect once. */

@@ -19,7 +19,7 @@ export type Place = { readonly at: string | undefined } | undefined
 
 export interface Taken {
   cursor: Cursor
-  place: Place
+  place?: Place
   /** Give it to the followers: all of it, or only its marks (upToDate, closed) because its records were delivered. */
   deliver?: "all" | "marks"
   /** The lane must begin anew, at the cursor. */
@@ -32,7 +32,7 @@ type Kind = "subscribed" | "data" | "reset" | "unsubscribed" | "error"
 type Rule = (c: Cursor, place: Place, f: Frame) => Taken
 
 const ignore: Rule = (cursor, place) => ({ cursor, place })
-const gone: Rule = (cursor) => ({ cursor, place: undefined })
+const gone: Rule = (cursor) => ({ cursor })
 
 const subscribed: Rule = (c, _, f) => {
   const place = { at: f.offset }
@@ -53,26 +53,28 @@ const data: Rule = (c, place, f) => {
     const marks = f.offset === c.offset && (end || (f.upToDate && !c.upToDate))
     return marks ? { cursor: next, place: to, deliver: "marks", end } : { cursor: c, place: to }
   }
-  if (place.at !== c.offset) return { cursor: c, place: undefined, again: true }
+  if (place.at !== c.offset) return { cursor: c, again: true }
   return { cursor: next, place: to, deliver: "all", end }
 }
 
 const reset: Rule = (c, place, f) => {
   if (!place) return { cursor: c, place }
-  if (place.at !== c.offset) return { cursor: c, place: undefined, again: true }
-  if (f.reason === "deleted") return { cursor: { phase: "ended", offset: f.offset }, place: undefined, deliver: "all", end: "deleted" }
+  if (place.at !== c.offset) return { cursor: c, again: true }
+  if (f.reason === "deleted") return { cursor: { phase: "ended", offset: f.offset }, deliver: "all", end: "deleted" }
   return { cursor: { phase: "live", offset: f.offset }, place: { at: f.offset }, deliver: "all" }
 }
 
 const error: Rule = (c, place, f) => {
   if (f.code === "not_subscribed") return { cursor: c, place }
-  if (f.code === "already_subscribed") return { cursor: c, place: undefined, again: true }
-  return { cursor: { phase: "ended", offset: c.offset }, place: undefined, end: "error" }
+  if (f.code === "already_subscribed") return { cursor: c, again: true }
+  return { cursor: { phase: "ended", offset: c.offset }, end: "error" }
 }
 
+const moving = { subscribed, data, reset, unsubscribed: gone, error }
+
 export const rules: Record<Cursor["phase"], Record<Kind, Rule>> = {
-  new: { subscribed, data, reset, unsubscribed: gone, error },
-  live: { subscribed, data, reset, unsubscribed: gone, error },
+  new: moving,
+  live: moving,
   ended: { subscribed: ignore, data: ignore, reset: ignore, unsubscribed: gone, error: ignore },
 }
 

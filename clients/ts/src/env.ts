@@ -12,7 +12,7 @@ export interface Clock {
 }
 
 export const realClock: Clock = {
-  now: () => Date.now(),
+  now: Date.now,
   set: (f, ms) => setTimeout(f, ms),
   clear: (timer) => clearTimeout(timer as number),
   random: Math.random,
@@ -32,7 +32,7 @@ export function environment(o: ConnectOptions & { clock?: Clock }): Env {
   return {
     base: baseOf(o.url),
     clock: o.clock ?? realClock,
-    fetch: o.fetch ?? ((...a) => fetch(...a)),
+    fetch: o.fetch ?? ((a, b) => fetch(a, b)),
     WebSocket: o.WebSocket ?? globalThis.WebSocket,
     token: o.token,
     forced: o.transport === "auto" ? undefined : o.transport,

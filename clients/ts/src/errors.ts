@@ -32,7 +32,7 @@ export const mends = (code?: string): boolean =>
   /^(inte|storage_f|unav|unk|timeout|body_cut)/.test(code!)
 
 export const lost = (message: string): TwohopError =>
-  new TwohopError("unavailable", message, "is it running, and at this address?", { retry: true })
+  new TwohopError("unavailable", message, "is it running there?", { retry: true })
 
 /** An error of a frame, or of an item of a list. */
 export const told = (f: { code?: string; message?: string; hint?: string; offset?: string; channel?: string }): TwohopError =>

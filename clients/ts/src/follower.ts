@@ -2,10 +2,7 @@
 
 import type { Batch, FollowOptions, Sink, Start } from "./types.js"
 
-/** Batches that may wait for a slow reader; then the server keeps the rest. */
-const most = 256
-
-export class Follower implements AsyncIterable<Batch>, Sink {
+export interface Follower extends AsyncIterable<Batch, void, undefined>, Sink {
   /** After the last batch that was given out. */
   offset?: string
   /** How late an update may be, as the server has it, in milliseconds. */
@@ -14,86 +11,81 @@ export class Follower implements AsyncIterable<Batch>, Sink {
   readonly done: Promise<void>
   /** Behind the last batch that has come. */
   at: Start
-
-  #queue: Batch[] = []
-  #paused = false
-  #ended = false
-  #wake?: () => void
-  #settle!: (error?: Error) => void
-  #abort = (): void => this.close()
-
-  constructor(
-    readonly channel: string,
-    readonly wanted: number,
-    private readonly options: FollowOptions,
-    private readonly ask: (what: "enter" | "leave", f: Follower) => void,
-  ) {
-    const { offset, tailRecords, since, signal } = options
-    this.at = { offset, tailRecords, since: since === undefined ? since : String(+since || since) }
-    this.done = new Promise((resolve, reject) => (this.#settle = (e) => (e ? reject(e) : resolve())))
-    this.done.catch(() => {}) // whoever iterates has the error there
-    ask("enter", this)
-    signal?.addEventListener("abort", this.#abort)
-    if (signal?.aborted) this.end()
-  }
-
   /** Ends the follower; an iteration over it ends. */
-  close(): void {
-    this.#queue = []
-    this.end()
-  }
+  close(): void
+  [Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined>
+}
 
-  /** @internal */
-  batch(b: Batch): void {
-    const { onBatch, onReset } = this.options
-    if (this.#ended) return
-    this.at = { offset: b.offset }
-    try {
-      if (b.reset) onReset?.(b.reset)
-      if (onBatch) {
-        this.offset = b.offset
-        onBatch(b)
-      } else if (this.#queue.push(b) >= most && !this.#paused) {
-        this.#paused = true
-        this.ask("leave", this)
+/** Batches that may wait for a slow reader; then the server keeps the rest. */
+const most = 256
+
+export function follower(channel: string, wanted: number, o: FollowOptions, ask: (what: "enter" | "leave", f: Follower) => void): Follower {
+  const { offset, tailRecords, since, signal, onBatch, onReset } = o
+  let queue: Batch[] = []
+  let paused = false
+  let ended = false
+  let wake: (() => void) | undefined
+  let settle: (result: void | Promise<void>) => void
+
+  const f: Follower = {
+    channel,
+    wanted,
+    at: { offset, tailRecords, since: since === undefined ? since : String(+since || since) },
+    done: new Promise((resolve) => (settle = resolve)),
+    close() {
+      queue = []
+      f.end()
+    },
+    batch(b) {
+      if (ended) return
+      f.at = { offset: b.offset }
+      try {
+        if (b.reset) onReset?.(b.reset)
+        if (onBatch) {
+          f.offset = b.offset
+          onBatch(b)
+        } else if (queue.push(b) >= most && !paused) {
+          paused = true
+          ask("leave", f)
+        }
+      } catch (e) {
+        f.end(e as Error)
       }
-    } catch (e) {
-      this.end(e as Error)
-    }
-    this.#wake?.()
-  }
-
-  /** @internal */
-  inForce(ms: number): void {
-    this.budget = ms
-  }
-
-  /** @internal */
-  end(error?: Error): void {
-    if (this.#ended) return
-    this.#ended = true
-    this.options.signal?.removeEventListener("abort", this.#abort)
-    this.ask("leave", this)
-    this.#settle(error)
-    this.#wake?.()
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Batch, void, undefined> {
-    try {
-      for (;;) {
-        const b = this.#queue.shift()
-        if (b) {
-          this.offset = b.offset
-          yield b
-        } else if (this.#ended) {
-          return this.done // which throws the error, if there was one
-        } else if (this.#paused) {
-          this.#paused = false
-          this.ask("enter", this)
-        } else await new Promise<void>((resolve) => (this.#wake = resolve))
+      wake?.()
+    },
+    inForce(ms) {
+      f.budget = ms
+    },
+    end(error) {
+      if (ended) return
+      ended = true
+      signal?.removeEventListener("abort", f.close)
+      ask("leave", f)
+      settle(error && Promise.reject(error))
+      wake?.()
+    },
+    async *[Symbol.asyncIterator]() {
+      try {
+        for (;;) {
+          const b = queue.shift()
+          if (b) {
+            f.offset = b.offset
+            yield b
+          } else if (ended) {
+            return f.done // which throws the error, if there was one
+          } else if (paused) {
+            paused = false
+            ask("enter", f)
+          } else await new Promise<void>((resolve) => (wake = resolve))
+        }
+      } finally {
+        f.close()
       }
-    } finally {
-      this.close()
-    }
+    },
   }
+  f.done.catch(() => {}) // whoever iterates has the error there
+  ask("enter", f)
+  signal?.addEventListener("abort", f.close)
+  if (signal?.aborted) f.end()
+  return f
 }

@@ -41,7 +41,7 @@ async function refusal(answer: Response): Promise<TwohopError> {
   return error
 }
 
-export const pathOf = (channel: string): string => "v1/stream/" + channel.split("/").map(encodeURIComponent).join("/")
+export const pathOf = (channel: string): string => "v1/stream/" + encodeURIComponent(channel).replace(/%2F/g, "/")
 
 /** The parameters of where a subscription begins. */
 export function where(q: URLSearchParams, s: Start): URLSearchParams {
@@ -50,7 +50,7 @@ export function where(q: URLSearchParams, s: Start): URLSearchParams {
   return q
 }
 
-const beginning = "0".repeat(16) + "_" + "0".repeat(16)
+const beginning = "0000000000000000_0000000000000000"
 
 /** One page of one channel, as the frame that it would be elsewhere. */
 export async function readPage(env: Env, channel: string, start: Start, live: boolean, signal: AbortSignal): Promise<Frame> {
@@ -62,15 +62,14 @@ export async function readPage(env: Env, channel: string, start: Start, live: bo
   } catch (e) {
     const r = (e as Refusal).reset
     if (!r) throw e
-    const to = r.reason === "ahead" ? r.tail : r.reason === "deleted" ? beginning : r.start
-    return { ...r, type: "reset", channel, offset: to }
+    return { ...r, type: "reset", channel, offset: r.reason === "ahead" ? r.tail : r.reason === "deleted" ? beginning : r.start }
   }
   const has = (name: string): boolean => answer.headers.get(name) === "true"
   const offset = answer.headers.get("Stream-Next-Offset")
   if (!offset) throw lost("not a twohop server")
   const closed = has("Stream-Closed")
   const frame: Frame = { type: "data", channel, offset, closed, upToDate: closed || has("Stream-Up-To-Date") }
-  const type = answer.headers.get("Content-Type") ?? ""
+  const type = answer.headers.get("Content-Type")!
   if (answer.status === 204) return frame
   if (/[/+]json\b/i.test(type)) frame.records = (await answer.json()) as unknown[]
   else if (/^text\//i.test(type)) frame.text = await answer.text()

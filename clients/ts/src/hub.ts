@@ -95,11 +95,11 @@ export function connection(env: Env, transports: Transports, changed: () => void
   function open(n: number, transport: Transport): void {
     const since = clock.now()
     const r: Running = {}
-    /** When something came. */
-    let last = since
+    /** Begins to wait for the next that comes. */
+    let watch: () => void
     let useful = false
     lanes.set(n, r)
-    const dead = (): { lane: number; lasted: boolean } => ({ lane: n, lasted: useful || clock.now() - since > usefulTime })
+    const lasted = (): boolean => useful || clock.now() - since > usefulTime
     const line: Line = {
       env,
       subs,
@@ -107,18 +107,15 @@ export function connection(env: Env, transports: Transports, changed: () => void
       forced: !!state.forced,
       fed(bytes) {
         counts.bytesIn += bytes
-        last = clock.now()
+        watch()
       },
       expect(ms, failure) {
-        clock.clear(r.watch)
-        last = clock.now()
-        if (!lanes.has(n)) return // it has been dropped
-        const look = (): void => {
-          const left = last + ms - clock.now()
-          if (left > 0) r.watch = clock.set(look, left)
-          else line.broke(failure, lost(`nothing came over ${transport} for ${ms / 1000} s`))
+        watch = () => {
+          clock.clear(r.watch)
+          if (!lanes.has(n)) return // it has been dropped
+          r.watch = clock.set(() => line.broke(failure, lost(`nothing came over ${transport} for ${ms / 1000} s`)), ms)
         }
-        look()
+        watch()
       },
       made() {
         if (r.isMade) return
@@ -130,10 +127,10 @@ export function connection(env: Env, transports: Transports, changed: () => void
       frames(frames) {
         for (const f of frames) if (state.lane === n) frame(f)
       },
-      over: (pace) => dispatch({ type: "ended", ...dead(), pace }),
+      over: (pace) => dispatch({ type: "ended", lane: n, lasted: lasted(), pace }),
       broke(failure, error) {
         if (lanes.get(n) === r) lastError = error
-        dispatch({ type: "failed", ...dead(), failure, error })
+        dispatch({ type: "failed", lane: n, lasted: lasted(), failure, error })
       },
     }
     r.lane = (transports[transport] ?? transports.poll)(line)

@@ -217,32 +217,19 @@ const renew: Handler<unknown> = (s, _, now) => attempt(s, better(s, now)!)
 
 const close: Handler<unknown> = (s) => leave(s, "closed")
 
+/** What most states make of these events; the rest they name. */
+const quiet = { opened: same, ended: same, failed: same, drain: same, timer: same, online: same, offline: same, wake: same, close }
+
 export const table: Table = {
-  idle: {
-    need: begin, force: same, opened: same, ended: same, failed: same, drain: same, timer: same,
-    online: same, offline: same, wake: same, close,
-  },
-  connecting: {
-    need: rechoose, force: rechoose, opened, ended, failed, drain, timer: same,
-    online: same, offline: same, wake: same, close,
-  },
-  open: {
-    need: choose, force: choose, opened: same, ended, failed, drain, timer: choose,
-    online: renew, offline: same, wake: same, close,
-  },
+  idle: { ...quiet, need: begin, force: same },
+  connecting: { ...quiet, need: rechoose, force: rechoose, opened, ended, failed, drain },
+  open: { ...quiet, need: choose, force: choose, ended, failed, drain, timer: choose, online: renew },
   trying: {
-    need: choose, force: choose, opened: handOver, ended: lostOne, failed: lostOne,
-    drain: (s, e, now, random) => (e.lane === s.lane ? drain : lostOne)(s, e, now, random), timer: same,
-    online: same, offline: same, wake: same, close,
+    ...quiet, need: choose, force: choose, opened: handOver, ended: lostOne, failed: lostOne,
+    drain: (s, e, now, random) => (e.lane === s.lane ? drain : lostOne)(s, e, now, random),
   },
-  waiting: {
-    need: same, force: begin, opened: same, ended: same, failed: same, drain: same, timer: begin,
-    online: begin, offline: same, wake: begin, close,
-  },
-  closed: {
-    need: same, force: same, opened: same, ended: same, failed: same, drain: same, timer: same,
-    online: same, offline: same, wake: same, close: same,
-  },
+  waiting: { ...quiet, need: same, force: begin, timer: begin, online: begin, wake: begin },
+  closed: { ...quiet, need: same, force: same, close: same },
 }
 
 export function step(s: State, e: Event, now: number, random: number): Out {

@@ -15,9 +15,6 @@ const mostBytes = 1 << 19
 /** A request that is not answered within this time is made again. */
 const patience = 30_000
 
-let source = ""
-let count = 0
-
 export function itemOf(channel: string, value: unknown, o: PublishOptions): Item {
   const item: Item & PublishOptions = { ...o, signal: undefined, channel }
   const { contentType } = o
@@ -73,10 +70,12 @@ const plain = (i: Item): boolean => !!i.records && !i.ifMatch && !i.close
 /** lane gives the lane that serves, if there is one. */
 export function publisher(env: Env, lane: () => Lane | false | undefined): Outbox {
   const { clock } = env
+  const source = unique()
   /** What is not answered, in order, by channel. The first of each is under way. */
   const queues = new Map<string, Waiting[]>()
   const sent = new Map<unknown, (result: Published | Error) => void>()
-  const moved = lost("the WebSocket is gone")
+  /** What was sent over a WebSocket that is gone gets this, and goes out anew. */
+  const moved = lost("")
   let nap = new AbortController()
   let ids = 0
 
@@ -136,8 +135,7 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
           last.settle.push(settle)
           return
         }
-        source ||= unique()
-        const idempotencyKey = item.idempotencyKey ?? source + "-" + ++count
+        const idempotencyKey = item.idempotencyKey ?? source + ++ids
         const w = { item: { ...item, idempotencyKey }, bytes, until: clock.now() + (item.timeout ?? 60_000), settle: [settle] }
         if (queue) queue.push(w)
         else {

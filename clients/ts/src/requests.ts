@@ -19,23 +19,24 @@ export function subscribe(env: Env, subs: Sub[], live: string | undefined, signa
     if (budget) q.append("budget", budget + "ms")
   }
   const path = "v1/subscribe"
-  if (String(q).length < longest) return request(env, path + "?" + q, { signal, cache: "no-store" })
-  const body = JSON.stringify({ live, channels: list(subs) })
-  return request(env, path, { signal, method: "POST", headers: { "Content-Type": "application/json" }, body })
+  return String(q).length < longest
+    ? request(env, path + "?" + q, { signal, cache: "no-store" })
+    : request(env, path, { signal, method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ live, channels: list(subs) }) })
 }
 
 /** Calls once again and again. Its signal is aborted when the list of channels is another one. */
 export function loop(line: Line, once: (signal: AbortSignal) => Promise<void>): Lane {
   const { env, subs, places } = line
+  const names = (): string => [...subs.keys()].join("\n")
   let control: AbortController
-  let asked: Set<string>
+  let asked: string
   let closed = false
   let timer: unknown
 
   async function run(): Promise<void> {
     while (!closed) {
       const { signal } = (control = new AbortController())
-      asked = new Set(subs.keys())
+      asked = names()
       try {
         await once(signal)
       } catch (e) {
@@ -53,7 +54,7 @@ export function loop(line: Line, once: (signal: AbortSignal) => Promise<void>): 
     // Changes seldom come alone, so they wait a little.
     sync(again) {
       for (const c of again) places.delete(c)
-      if (!again.size && asked.size === subs.size && [...subs.keys()].every((c) => asked.has(c))) return
+      if (!again.size && asked === names()) return
       env.clock.clear(timer)
       timer = env.clock.set(() => control.abort(), 20)
     },

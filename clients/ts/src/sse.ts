@@ -45,6 +45,5 @@ export const sse: Open = (line) =>
       line.expect(2.5 * heartbeat, "lost")
       line.made()
       line.frames(events.feed(decoder.decode(value, { stream: true })))
-      if (signal.aborted) return
     }
   })

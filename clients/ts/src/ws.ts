@@ -82,7 +82,7 @@ export const ws: Open = (line) => {
     socket.onerror = socket.onclose = (e: Event & { code?: number; reason?: string }) => {
       if (closed) return
       if (e.code === 1012) line.over()
-      else line.broke(welcome ? "lost" : "refused", lost(`WebSocket closed: ${e.code} ${e.reason}`))
+      else line.broke(welcome ? "lost" : "refused", lost("WebSocket closed: " + e.code + " " + e.reason))
     }
   }
 
