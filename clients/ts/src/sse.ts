@@ -11,16 +11,17 @@ const heartbeat = 15_000
 
 /** An event stream; feed() returns the frames of the events that are complete. */
 export function parser(): { feed(text: string): Frame[]; pace?: number } {
-  let rest = ""
+  // Each event keeps a line end before it, so that lines are found by LF: what else ^ and . take for one may be in a record.
+  let rest = "\n"
   const p: ReturnType<typeof parser> = {
     feed(text) {
-      const events = (rest + text).split("\n\n")
+      const events = (rest + text).split(/\n(?=\n)/)
       rest = events.pop()!
       return events.flatMap((event) => {
-        const pace = /^retry: ?(\d+)/m.exec(event)
+        const pace = /\nretry: ?(\d+)/.exec(event)
         if (pace) p.pace = +pace[1]!
-        const data = [...event.matchAll(/^data: ?(.*)/gm)].map((m) => m[1]).join("")
-        return data && !/^event/m.test(event) ? (JSON.parse(data) as Frame[]) : []
+        const data = [...event.matchAll(/\ndata: ?([^\n]*)/g)].map((m) => m[1]).join("")
+        return data && !/\nevent/.test(event) ? (JSON.parse(data) as Frame[]) : []
       })
     },
   }

@@ -40,6 +40,18 @@ test("event streams are read however they are cut", () => {
   }
 })
 
+test("an event stream has no line ends but LF", () => {
+  const records = ["a\u2028b", "\u2029", "\u2028data: 1", "\u2028event: x", "\u2029retry: 9", "\u0085"]
+  const text = "retry: 700\n\n" + event({ ...data("a", 0, 1), records }) + event(data("b", 0, 1))
+  for (const size of [1, 7, text.length]) {
+    const p = parser()
+    const frames = []
+    for (let i = 0; i < text.length; i += size) frames.push(...p.feed(text.slice(i, i + size)))
+    assert.deepEqual(frames.map((f) => f.records), [records, [1]])
+    assert.equal(p.pace, 700)
+  }
+})
+
 test("budgets and needs", () => {
   assert.deepEqual(["250ms", "2s", "1.5m", 30, undefined].map(milliseconds), [250, 2000, 90_000, 30, 0])
   assert.ok(Number.isNaN(milliseconds("soon")))
