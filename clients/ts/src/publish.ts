@@ -54,10 +54,13 @@ async function post(env: Env, i: Item): Promise<Published> {
   if (i.close) headers["Stream-Closed"] = "true"
   const body = (i.bytes as BodyInit) ?? i.text ?? JSON.stringify(i.records)
   const signal = AbortSignal.timeout(patience)
-  const h = (await request(env, pathOf(i.channel), { method: "POST", headers, body, signal })).headers
+  const { status, headers: h } = await request(env, pathOf(i.channel), { method: "POST", headers, body, signal })
   const get = (name: string): string => h.get("Stream-" + name)!
+  const offset = get("Next-Offset")
+  // Anything else took nothing: the page of a portal, or one of the channel, which a redirect made of the POST.
+  if (status !== 204 || !offset) throw lost("not a twohop server")
   return {
-    offset: get("Next-Offset"),
+    offset,
     durability: get("Durability"),
     readers: +get("Readers"),
     duplicate: !!get("Duplicate"),

@@ -375,6 +375,27 @@ test("a publish is repeated under its key until it is answered, and nothing over
   assert.deepEqual(clock.waits, [])
 })
 
+test("only what the server says of a publish is its answer", async () => {
+  const { clock, server, client } = world()
+  const p = client.publish("a", 1)
+  const others: [number, string, Record<string, string>][] = [
+    [200, "<html>log in", { "Content-Type": "text/html" }],
+    [200, "[]", { "Content-Type": "application/json", "Stream-Next-Offset": offset(0), "Stream-Up-To-Date": "true" }], // a redirect made a GET of it
+    [204, "", {}],
+  ]
+  let wait = 500
+  for (const answer of others) {
+    await settle()
+    server.next().answer(...answer)
+    await clock.pass((wait *= 2))
+  }
+  const r = server.next()
+  assert.deepEqual([r.method, r.body], ["POST", "[1]"])
+  r.answer(204, "", { "Stream-Next-Offset": offset(1) })
+  assert.equal((await p).offset, offset(1))
+  client.close()
+})
+
 test("what a WebSocket did not answer goes out again over what comes next", async () => {
   const { clock, server, client } = world({ transport: "ws" })
   values(client, "a", { offset: offset(1) })
