@@ -89,7 +89,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
     lanes.delete(n)
     clock.clear(r?.watch)
     r?.lane!.close()
-    if (r?.lane!.send) outbox.lost()
+    if (r) outbox.lost(r.lane!)
   }
 
   function open(n: number, transport: Transport): void {

@@ -50,6 +50,9 @@ export type Open = (line: Line) => Lane
 /** Subscriptions as JSON has them. */
 export const list = (subs: Sub[]): object[] => subs.map(({ channel, budget, from }) => ({ channel, budget, ...from }))
 
+/** The answer to a publish: the ids of publishes are text, all others are numbers. */
+export const ofPublish = (f: Frame): boolean => typeof f.id === "string"
+
 /** The server does not follow the channel any more after this frame. */
 export const ends = (f: Frame): boolean =>
   f.closed || f.reason === "deleted" || (f.type === "error" && f.code !== "already_subscribed")

@@ -7,6 +7,7 @@ import { asError, lost, told, TwohopError } from "./errors.js"
 import { pause, unique } from "./env.js"
 import type { Env } from "./env.js"
 import { pathOf, request } from "./http.js"
+import { ofPublish } from "./lane.js"
 import type { Lane } from "./lane.js"
 import type { Frame, Item, Published, PublishOptions } from "./types.js"
 
@@ -37,10 +38,10 @@ export interface Outbox {
   publish(item: Item): Promise<Published>
   /** A connection stands: what waits for its next try need not. */
   pump(): void
-  /** Takes the answer to a publish over the WebSocket; false if the frame is none. */
+  /** Takes the answer to a publish over the WebSocket, whether anyone waits for it or not; false if the frame is none. */
   answered(f: Frame): boolean
-  /** The WebSocket is gone: what it did not answer is sent anew. */
-  lost(): void
+  /** The lane is gone: what it did not answer is sent anew. */
+  lost(lane: Lane): void
   close(error: Error): void
 }
 
@@ -76,19 +77,19 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
   const source = unique()
   /** What is not answered, in order, by channel. The first of each is under way. */
   const queues = new Map<string, Waiting[]>()
-  const sent = new Map<unknown, (result: Published | Error) => void>()
+  const sent = new Map<unknown, [over: Lane, settle: (result: Published | TwohopError) => void]>()
   /** What was sent over a WebSocket that is gone gets this, and goes out anew. */
   const moved = lost("")
   let nap = new AbortController()
   let ids = 0
 
-  function send({ item, bytes }: Waiting): Promise<Published> {
+  function send({ item, bytes }: Waiting): Promise<Published | TwohopError> {
     const l = lane()
     // What is too large for a message goes by itself.
     if (!l || !l.send || bytes * 3 > l.maxMessage!) return post(env, item)
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       const id = "p" + ++ids
-      sent.set(id, (r) => (r instanceof Error ? reject(r) : resolve(r)))
+      sent.set(id, [l, resolve])
       const base64 = item.bytes && btoa(item.bytes.reduce((s, c) => s + String.fromCharCode(c), ""))
       l.send!({ ...item, type: "publish", id, base64, bytes: undefined })
     })
@@ -116,9 +117,9 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
     nap.abort()
     nap = new AbortController()
   }
-  const answer = (id: unknown, result: Published | Error): boolean => {
-    sent.get(id)?.(result)
-    return sent.delete(id)
+  const answer = (id: unknown, result: Published | TwohopError): void => {
+    sent.get(id)?.[1](result)
+    sent.delete(id)
   }
 
   return {
@@ -150,10 +151,11 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
     pump,
     answered: (f) => {
       const { offset, durability, readers, duplicate } = f
-      return answer(f.id, f.type === "error" ? told(f) : { offset: offset!, durability, readers, duplicate: !!duplicate })
+      answer(f.id, f.type === "error" ? told(f) : { offset: offset!, durability, readers, duplicate: !!duplicate })
+      return ofPublish(f)
     },
-    lost() {
-      for (const id of sent.keys()) answer(id, moved)
+    lost(lane) {
+      for (const [id, [over]] of sent) if (over === lane) answer(id, moved)
     },
     close(error) {
       for (const queue of queues.values()) for (const w of queue.splice(0)) for (const s of w.settle) s(error)

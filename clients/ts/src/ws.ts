@@ -2,7 +2,7 @@
 
 import { asError, lost, TwohopError } from "./errors.js"
 import { tokenOf } from "./http.js"
-import { ends, list } from "./lane.js"
+import { ends, list, ofPublish } from "./lane.js"
 import type { Lane, Open } from "./lane.js"
 import type { Frame } from "./types.js"
 
@@ -39,7 +39,7 @@ export const ws: Open = (line) => {
       line.frames([f])
       for (const [channel, id] of has) if (id === f.id) receive({ ...f, channel })
     } else {
-      if (ends(f)) has.delete(f.channel!)
+      if (ends(f) && !ofPublish(f)) has.delete(f.channel!)
       line.frames([f])
     }
   }

@@ -419,6 +419,57 @@ test("what a WebSocket did not answer goes out again over what comes next", asyn
   await clock.pass(0)
 })
 
+test("a WebSocket that fails beside the one that serves takes no publish with it", async () => {
+  const target = new EventTarget()
+  Object.assign(globalThis, { addEventListener: target.addEventListener.bind(target) })
+  const { clock, server, client } = world({ transport: "ws" })
+  const f = client.follow("a", { offset: offset(1), onBatch: () => {} })
+  let ended = false
+  void f.done.catch(() => (ended = true))
+  await settle()
+  const serving = FakeSocket.last
+  serving.welcome()
+  await settle()
+  serving.say(subscribed("a", 1))
+  const p = assert.rejects(client.publish("a", 1, { ifMatch: offset(9) }), { code: "tail_moved" })
+  await settle()
+  const { id } = serving.sent.at(-1)!
+  target.dispatchEvent(new Event("online"))
+  await settle()
+  assert.notEqual(FakeSocket.last, serving)
+  FakeSocket.last.end()
+  await settle()
+  assert.equal(server.waiting, 0, "it is still under way")
+  serving.say({ type: "error", id, channel: "a", code: "tail_moved", message: "m", hint: "h" })
+  await p
+  // Nor is one that nobody waits for any more an error of what is followed.
+  serving.say({ type: "error", id, channel: "a", code: "tail_moved", message: "m", hint: "h" })
+  await settle()
+  assert.equal(ended, false)
+  client.close()
+  await clock.pass(0)
+})
+
+test("a refused publish leaves the subscription as it is", async () => {
+  const { clock, client } = world({ transport: "ws" })
+  values(client, "b")
+  const f = client.follow("a", { offset: offset(1), onBatch: () => {} })
+  await settle()
+  FakeSocket.last.welcome()
+  await settle()
+  FakeSocket.last.say(subscribed("a", 1))
+  const p = assert.rejects(client.publish("a", 1, { ifMatch: offset(9) }), { code: "tail_moved" })
+  await settle()
+  FakeSocket.last.say({ type: "error", id: FakeSocket.last.sent.at(-1)!.id, channel: "a", code: "tail_moved", message: "m", hint: "h" })
+  await p
+  const frames = FakeSocket.last.sent.length
+  f.close()
+  await settle()
+  assert.deepEqual(FakeSocket.last.sent.slice(frames), [{ type: "unsubscribe", channels: ["a"] }])
+  client.close()
+  await clock.pass(0)
+})
+
 test("a slow iterator is not fed beyond its measure, and loses nothing", async () => {
   const { clock, server, client } = world({ transport: "ws" })
   const f = client.follow("a", { offset: offset(0) })
