@@ -63,8 +63,10 @@ export class Client extends EventTarget {
     return new Promise((resolve, reject) => {
       const { signal } = o
       signal?.throwIfAborted()
-      signal?.addEventListener("abort", () => reject(signal.reason as Error))
-      this.#do((h) => h.publish(itemOf(channel, value, o)).then(resolve, reject))
+      const item = itemOf(channel, value, o)
+      const stop = (): void => reject(signal!.reason as Error)
+      signal?.addEventListener("abort", stop)
+      this.#do((h) => h.publish(item, signal).then(resolve, reject).finally(() => signal?.removeEventListener("abort", stop)))
     })
   }
 

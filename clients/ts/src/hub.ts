@@ -271,13 +271,13 @@ export function connection(env: Env, transports: Transports, changed: () => void
       if (sub?.sinks.delete(sink)) sub.sinks.size ? tune(sub) : forget(sub)
     },
 
-    publish(item) {
+    publish(item, signal) {
       if (state.phase === "closed") return Promise.reject(closedError())
       const now = clock.now()
       writes = now - wrote < writePause ? writes + 1 : 1
       wrote = now
       schedule()
-      return outbox.publish(item)
+      return outbox.publish(item, signal)
     },
 
     close() {

@@ -1,7 +1,7 @@
 // Publishing. What is published to a channel goes out in order, one after the other, each
 // under a key, and is sent again under the same key until it is answered: it takes effect
 // once, over whatever broke in between, and nothing overtakes it. What comes in the
-// meantime goes out as one batch.
+// meantime goes out as one batch, but for what was given up before that.
 
 import { asError, lost, told, TwohopError } from "./errors.js"
 import { pause, unique } from "./env.js"
@@ -16,26 +16,27 @@ const mostBytes = 1 << 19
 /** A request that is not answered within this time is made again. */
 const patience = 30_000
 
+/** The value as it is now: whoever gave it may change it before it is sent. */
 export function itemOf(channel: string, value: unknown, o: PublishOptions): Item {
   const item: Item & PublishOptions = { ...o, signal: undefined, channel }
   const { contentType } = o
-  if (value instanceof Uint8Array) item.bytes = value
+  if (value instanceof Uint8Array) item.bytes = new Uint8Array(value)
   else if (typeof value === "string" && contentType && !/json/.test(contentType)) item.text = value
-  else if (value !== undefined) item.records = Array.isArray(value) ? value : [value]
+  else if (value !== undefined) item.records = JSON.stringify(([] as unknown[]).concat(value)).slice(1, -1)
   return item
 }
 
-/** One publish, or several that go out as one. */
 interface Waiting {
   item: Item
   bytes: number
   until: number
-  tried?: boolean
-  settle: ((result: Published | Error) => void)[]
+  settle: (result: Published | Promise<never>) => void
+  /** Says that nobody wants it any more. */
+  signal?: AbortSignal
 }
 
 export interface Outbox {
-  publish(item: Item): Promise<Published>
+  publish(item: Item, signal?: AbortSignal): Promise<Published>
   /** A connection stands: what waits for its next try need not. */
   pump(): void
   /** Takes the answer to a publish over the WebSocket, whether anyone waits for it or not; false if the frame is none. */
@@ -45,15 +46,15 @@ export interface Outbox {
   close(error: Error): void
 }
 
-/** Publishes by a request. */
-async function post(env: Env, i: Item): Promise<Published> {
+/** Publishes by a request; list is the JSON of its records. */
+async function post(env: Env, i: Item, list: string | undefined): Promise<Published> {
   const headers: Record<string, string> = {
     "Content-Type": i.contentType ?? (i.bytes ? "application/octet-stream" : "application/json"),
     "Idempotency-Key": i.idempotencyKey!,
   }
   if (i.ifMatch) headers["If-Match"] = i.ifMatch
   if (i.close) headers["Stream-Closed"] = "true"
-  const body = (i.bytes as BodyInit) ?? i.text ?? JSON.stringify(i.records)
+  const body = (i.bytes as BodyInit) ?? i.text ?? list
   const signal = AbortSignal.timeout(patience)
   const { status, headers: h } = await request(env, pathOf(i.channel), { method: "POST", headers, body, signal })
   const get = (name: string): string => h.get("Stream-" + name)!
@@ -68,14 +69,14 @@ async function post(env: Env, i: Item): Promise<Published> {
   }
 }
 
-/** More records of the same kind can go with it. */
-const plain = (i: Item): boolean => !!i.records && !i.ifMatch && !i.close
+/** What is of one kind goes out as one batch; what has none, alone. */
+const kind = (i: Item): string | false | undefined => i.records && !i.ifMatch && !i.close && !i.idempotencyKey && "JSON " + i.contentType
 
 /** lane gives the lane that serves, if there is one. */
 export function publisher(env: Env, lane: () => Lane | false | undefined): Outbox {
   const { clock } = env
   const source = unique()
-  /** What is not answered, in order, by channel. The first of each is under way. */
+  /** What is not answered, in order, by channel. The first of each are under way. */
   const queues = new Map<string, Waiting[]>()
   const sent = new Map<unknown, [over: Lane, settle: (result: Published | TwohopError) => void]>()
   /** What was sent over a WebSocket that is gone gets this, and goes out anew. */
@@ -83,32 +84,46 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
   let nap = new AbortController()
   let ids = 0
 
-  function send({ item, bytes }: Waiting): Promise<Published | TwohopError> {
+  function send(item: Item, list: string | undefined, bytes: number): Promise<Published | TwohopError> {
     const l = lane()
     // What is too large for a message goes by itself.
-    if (!l || !l.send || bytes * 3 > l.maxMessage!) return post(env, item)
+    if (!l || !l.send || bytes * 3 > l.maxMessage!) return post(env, item, list)
     return new Promise((resolve) => {
       const id = "p" + ++ids
       sent.set(id, [l, resolve])
       const base64 = item.bytes && btoa(item.bytes.reduce((s, c) => s + String.fromCharCode(c), ""))
-      l.send!({ ...item, type: "publish", id, base64, bytes: undefined })
+      l.send!({ ...item, type: "publish", id, base64, bytes: undefined, records: list && JSON.parse(list) })
     })
   }
 
   async function run(channel: string, queue: Waiting[]): Promise<void> {
-    let fails = 0
     while (queue.length) {
-      const w = queue[0]!
-      w.tried = true
-      const result = await send(w).catch(asError)
-      if (result === moved) continue
-      if (result instanceof TwohopError && result.retry && clock.now() < w.until) {
-        await pause(clock, result, ++fails, nap.signal)
-        continue
+      const batch: Waiting[] = []
+      let bytes = 0
+      let n = 0
+      for (const w of queue) {
+        const k = kind(w.item)
+        if (n && !(k && k === kind(queue[0]!.item) && bytes + w.bytes < mostBytes)) break
+        n++
+        if (w.signal?.aborted) continue
+        batch.push(w)
+        bytes += w.bytes
       }
-      fails = 0
-      queue.shift()
-      for (const s of w.settle) s(result)
+      const [first] = batch
+      // Each try sends the same, under the same key.
+      const item = { ...first?.item!, idempotencyKey: first?.item.idempotencyKey ?? source + ++ids }
+      const list = item.records === undefined ? undefined : "[" + batch.map((w) => w.item.records) + "]"
+      for (let fails = 0; first && queue.length; /* close() empties it */) {
+        const result = await send(item, list, bytes).catch(asError)
+        if (result === moved) continue
+        if ((result as TwohopError).retry && clock.now() < first.until) {
+          await pause(clock, result as TwohopError, ++fails, nap.signal)
+          continue
+        }
+        for (const w of batch) w.settle(result instanceof Error ? Promise.reject(result) : result)
+        break
+      }
+      queue.splice(0, n)
     }
     queues.delete(channel)
   }
@@ -123,30 +138,14 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
   }
 
   return {
-    publish: (item) =>
-      new Promise((resolve, reject) => {
+    publish: (item, signal) =>
+      new Promise((settle) => {
         const { channel } = item
+        const queue = queues.get(channel) ?? []
         const bytes = item.bytes?.length ?? JSON.stringify(item).length
-        const settle = (r: Published | Error): void => (r instanceof Error ? reject(r) : resolve(r))
-        const queue = queues.get(channel)
-        const last = queue?.at(-1)
-        if (
-          last && !last.tried && plain(last.item) && plain(item) && !item.idempotencyKey && last.item.contentType === item.contentType &&
-          last.bytes + bytes < mostBytes
-        ) {
-          last.item.records = last.item.records!.concat(item.records)
-          last.bytes += bytes
-          last.settle.push(settle)
-          return
-        }
-        const idempotencyKey = item.idempotencyKey ?? source + ++ids
-        const w = { item: { ...item, idempotencyKey }, bytes, until: clock.now() + (item.timeout ?? 60_000), settle: [settle] }
-        if (queue) queue.push(w)
-        else {
-          const fresh = [w]
-          queues.set(channel, fresh)
-          void run(channel, fresh)
-        }
+        if (queue.push({ item, bytes, until: clock.now() + (item.timeout ?? 60_000), settle, signal }) > 1) return
+        queues.set(channel, queue)
+        void run(channel, queue)
       }),
     pump,
     answered: (f) => {
@@ -158,7 +157,7 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
       for (const [id, [over]] of sent) if (over === lane) answer(id, moved)
     },
     close(error) {
-      for (const queue of queues.values()) for (const w of queue.splice(0)) for (const s of w.settle) s(error)
+      for (const queue of queues.values()) for (const w of queue.splice(0)) w.settle(Promise.reject(error))
       pump()
     },
   }

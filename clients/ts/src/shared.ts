@@ -50,8 +50,8 @@ export const share: Share = (o, changed) => {
   return new Promise<Hub | void>((resolve) => {
     const key = typeof token === "function" || token
     const script = o.shared === true ? import.meta.url : (o.shared as string)
-    // Throws for a script of another origin.
-    const worker = new SharedWorker(script, { type: "module", name: `twohop ${url} ${key}` })
+    // Throws for a script of another origin. The 2 keeps pages from a worker of before, which takes other items.
+    const worker = new SharedWorker(script, { type: "module", name: `twohop2 ${url} ${key}` })
     worker.onerror = () => resolve()
     const sinks = new Map<number, Sink>()
     const entering: Parameters<WorkerSide["enter"]>[0] = []

@@ -79,6 +79,7 @@ export interface PublishOptions {
   close?: boolean
   /** Milliseconds after which trying is given up; 60 s. */
   timeout?: number
+  /** Gives it up; it is not sent then, unless it was already, or tabs share the connection. */
   signal?: AbortSignal
 }
 
@@ -162,7 +163,8 @@ export interface Hub {
   enter(sink: Sink): void
   /** Gives it nothing more, for now or for ever. */
   leave(sink: Sink): void
-  publish(item: Item): Promise<Published>
+  /** An item that is not sent yet when the signal comes need not be. */
+  publish(item: Item, signal?: AbortSignal): Promise<Published>
   force(transport: Transport | undefined): void
   close(): void
 }
@@ -170,7 +172,8 @@ export interface Hub {
 /** A publish as it goes over the wire (PROTOCOL.md 6). */
 export interface Item {
   channel: string
-  records?: unknown[]
+  /** As JSON texts with commas between them, until it is sent. */
+  records?: string
   text?: string
   base64?: string
   /** Not sent: what base64 stands for. */

@@ -1,6 +1,7 @@
 // The client in virtual time, against sockets and answers that the test plays.
 
 import assert from "node:assert/strict"
+import { getEventListeners } from "node:events"
 import { test } from "node:test"
 import { Client } from "../src/client.js"
 import type { TwohopError } from "../src/errors.js"
@@ -417,6 +418,87 @@ test("what a WebSocket did not answer goes out again over what comes next", asyn
   client.close()
   await assert.rejects(big, { code: "closed" })
   await clock.pass(0)
+})
+
+test("a value is published as it was when it was given", async () => {
+  const { clock, server, client } = world()
+  const object = { n: 1 }
+  const list = ["a", "b"]
+  const bytes = new Uint8Array([1, 2])
+  const all = [client.publish("a", object), client.publish("a", list), client.publish("a", new Date(0)), client.publish("a", [[1]])]
+  const raw = client.publish("b", bytes)
+  object.n = 2
+  list.length = 0
+  bytes[0] = 9
+  await settle()
+  const first = server.next()
+  assert.equal(first.body, '[{"n":1}]')
+  assert.deepEqual([...(server.next().body as unknown as Uint8Array)], [1, 2])
+  first.fail()
+  object.n = 3
+  await clock.pass(1000)
+  const again = server.next()
+  assert.equal(again.body, first.body)
+  again.answer(204, "", { "Stream-Next-Offset": offset(1) })
+  await settle()
+  const rest = server.next()
+  assert.equal(rest.body, '["a","b","1970-01-01T00:00:00.000Z",[1]]')
+  rest.answer(204, "", { "Stream-Next-Offset": offset(5) })
+  await Promise.all(all)
+  client.close()
+  await assert.rejects(raw, { code: "closed" })
+  await assert.rejects(client.publish("a", 1n), TypeError)
+})
+
+test("what has a key of its own goes alone", async () => {
+  const { server, client } = world()
+  const all = [client.publish("a", 1), client.publish("a", 2, { idempotencyKey: "k" }), client.publish("a", 3), client.publish("a", 4)]
+  const bodies: unknown[] = []
+  for (let n = 1; n < 4; n++) {
+    await settle()
+    const r = server.next()
+    bodies.push([r.body, r.headers["Idempotency-Key"] === "k"])
+    r.answer(204, "", { "Stream-Next-Offset": offset(n) })
+  }
+  assert.deepEqual(bodies, [["[1]", false], ["[2]", true], ["[3,4]", false]])
+  await Promise.all(all)
+  client.close()
+})
+
+test("what is given up before it was sent is not sent", async () => {
+  const { server, client } = world()
+  const stop = new AbortController()
+  const { signal } = stop
+  const early = client.publish("a", 0, { signal })
+  stop.abort()
+  await assert.rejects(early, { name: "AbortError" })
+
+  const give = new AbortController()
+  const o = { signal: give.signal }
+  const all = [client.publish("a", 1, o), client.publish("a", 2), client.publish("a", 3, o), client.publish("a", 4, { ...o, close: true }), client.publish("a", 5)]
+  await settle()
+  const first = server.next()
+  assert.equal(first.body, "[1]")
+  give.abort()
+  const results = Promise.allSettled(all)
+  first.answer(204, "", { "Stream-Next-Offset": offset(1) })
+  for (const body of ["[2]", "[5]"]) {
+    await settle()
+    const r = server.next()
+    assert.equal(r.body, body)
+    r.answer(204, "", { "Stream-Next-Offset": offset(2) })
+  }
+  assert.deepEqual((await results).map((r) => r.status), ["rejected", "fulfilled", "rejected", "rejected", "fulfilled"])
+
+  const long = new AbortController()
+  const p = client.publish("a", 6, { signal: long.signal })
+  await settle()
+  server.next().answer(204, "", { "Stream-Next-Offset": offset(3) })
+  await p
+  await settle()
+  assert.deepEqual(getEventListeners(long.signal, "abort"), [])
+  assert.equal(server.waiting, 0)
+  client.close()
 })
 
 test("a WebSocket that fails beside the one that serves takes no publish with it", async () => {

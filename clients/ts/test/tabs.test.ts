@@ -168,6 +168,25 @@ test("tabs of different tokens don't share, and a page is asked for a fresh one"
   await arrive()
 })
 
+test("a value reaches the worker as it was when it was given, and as JSON has it", async () => {
+  browser("works")
+  const c = tab()
+  values(c, "a")
+  await arrive()
+  FakeSocket.last.welcome()
+  await arrive()
+  const value = { n: 1, toJSON: () => ({ n: value.n, f: "from toJSON" }) }
+  const p = c.publish("a", value)
+  value.n = 2
+  await arrive()
+  const { id, records } = FakeSocket.last.sent.at(-1)!
+  assert.deepEqual(records, [{ n: 1, f: "from toJSON" }])
+  FakeSocket.last.say({ type: "published", id, channel: "a", offset: offset(1) })
+  await p
+  c.close()
+  await arrive()
+})
+
 for (const how of ["forbidden", "broken"] as const) {
   test(`a worker that is ${how}: a connection of one's own`, async () => {
     browser(how)
