@@ -6,9 +6,16 @@ import type { Frame, Start } from "./types.js"
 
 export const tokenOf = async ({ token }: Pick<Env, "token">): Promise<string | undefined> => (typeof token === "function" ? token() : token)
 
-/** fetch, with the token; an answer that is not a success becomes a TwohopError. */
-export async function request(env: Env, path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
-  const token = await tokenOf(env)
+interface Init extends RequestInit {
+  headers?: Record<string, string>
+  signal: AbortSignal
+}
+
+/** fetch, with the token, until the signal comes; an answer that is not a success becomes a TwohopError. */
+export async function request(env: Env, path: string, init: Init): Promise<Response> {
+  const { signal } = init
+  const stopped = new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
+  const token = await Promise.race([tokenOf(env), stopped])
   const headers = { ...init.headers, ...(token && { Authorization: "Bearer " + token }) }
   const answer = await env.fetch(env.base + path, { ...init, headers })
   if (!answer.ok) throw await refusal(answer)

@@ -376,6 +376,25 @@ test("a publish is repeated under its key until it is answered, and nothing over
   assert.deepEqual(clock.waits, [])
 })
 
+test("a token that does not come holds up one try only", async (t) => {
+  let asked = 0
+  const { clock, server, client } = world({ token: () => (asked++ ? "t" : new Promise<string>(() => {})) })
+  t.mock.method(AbortSignal, "timeout", (ms: number) => {
+    const c = new AbortController()
+    clock.set(() => c.abort(new DOMException("too late", "TimeoutError")), ms)
+    return c.signal
+  })
+  const p = client.publish("a", 1)
+  await clock.pass(29_999)
+  assert.equal(server.waiting, 0)
+  await clock.pass(1001)
+  const r = server.next()
+  assert.equal(r.headers.Authorization, "Bearer t")
+  r.answer(204, "", { "Stream-Next-Offset": offset(1) })
+  await p
+  client.close()
+})
+
 test("only what the server says of a publish is its answer", async () => {
   const { clock, server, client } = world()
   const p = client.publish("a", 1)
