@@ -48,6 +48,9 @@ async function refusal(answer: Response): Promise<TwohopError> {
   return error
 }
 
+/** Whether to try again: a fresh token may mend it, too. */
+export const again = ({ token }: Env, { retry, status }: TwohopError): boolean => retry !== false || (status === 401 && typeof token === "function")
+
 export const pathOf = (channel: string): string => "v1/stream/" + encodeURIComponent(channel).replace(/%2F/g, "/")
 
 /** The parameters of where a subscription begins. */

@@ -8,16 +8,21 @@ import type { Subscription } from "./channels.js"
 import { pause } from "./env.js"
 import type { Env } from "./env.js"
 import { asError } from "./errors.js"
-import { readPage } from "./http.js"
+import { again, readPage } from "./http.js"
 import type { Sink } from "./types.js"
+
+/** A page must be there within this time: a long poll waits for 20 s. */
+const patience = 60_000
 
 /** Reads for the sink until the signal ends it, and calls meet behind each page. */
 export async function join(env: Env, { channel }: Subscription, sink: Sink, meet: () => void, signal: AbortSignal): Promise<void> {
   let live = false
   let fails = 0
   while (!signal.aborted) {
+    const page = new AbortController()
+    const timer = env.clock.set((signal.onabort = () => page.abort()), patience)
     try {
-      const f = await readPage(env, channel, sink.at, live, signal)
+      const f = await readPage(env, channel, sink.at, live, page.signal).finally(() => env.clock.clear(timer))
       if (signal.aborted) return
       fails = 0
       live = !!f.upToDate
@@ -28,7 +33,7 @@ export async function join(env: Env, { channel }: Subscription, sink: Sink, meet
       if (signal.aborted) return
       const error = asError(e)
       // Whether it is worth waiting for a channel that is not there, the one who shares is told.
-      if (error.retry === false && error.status !== 404) return sink.end(error)
+      if (!again(env, error) && error.status !== 404) return sink.end(error)
       await pause(env.clock, error, ++fails, signal)
     }
   }

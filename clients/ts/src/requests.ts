@@ -3,7 +3,7 @@
 
 import type { Env } from "./env.js"
 import { asError } from "./errors.js"
-import { request, where } from "./http.js"
+import { again, request, where } from "./http.js"
 import { list } from "./lane.js"
 import type { Lane, Line, Sub } from "./lane.js"
 
@@ -42,9 +42,7 @@ export function loop(line: Line, once: (signal: AbortSignal) => Promise<void>): 
       } catch (e) {
         if (signal.aborted) continue
         const error = asError(e)
-        const { status } = error
-        const again = error.retry !== false || (status === 401 && typeof env.token === "function")
-        line.broke(again ? "lost" : /40[456]|426|501/.test(status as unknown as string) ? "refused" : "denied", error)
+        line.broke(again(env, error) ? "lost" : /40[456]|426|501/.test(error.status as unknown as string) ? "refused" : "denied", error)
       }
     }
   }

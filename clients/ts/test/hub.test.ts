@@ -5,11 +5,12 @@ import { getEventListeners } from "node:events"
 import { test } from "node:test"
 import { Client } from "../src/client.js"
 import type { TwohopError } from "../src/errors.js"
+import type { Follower } from "../src/follower.js"
 import { milliseconds, needOf } from "../src/need.js"
 import { parser } from "../src/sse.js"
 import { transports } from "../src/transports.js"
 import type { Batch, ConnectOptions } from "../src/types.js"
-import { data, event, FakeServer, FakeSocket, keepStorage, offset, settle, subscribed, VirtualClock } from "./world.js"
+import { data, event, type FakeRequest, FakeServer, FakeSocket, keepStorage, offset, settle, subscribed, VirtualClock } from "./world.js"
 
 keepStorage()
 let worlds = 0
@@ -294,6 +295,55 @@ test("changes of the list of an event stream come together", async () => {
   await clock.pass(20)
   assert.equal(server.next().url.searchParams.getAll("channel").join(), "a,b")
   client.close()
+})
+
+/** A second follower of a channel, which reads on its own; and the request of its first page. */
+async function joiner(token?: ConnectOptions["token"]): Promise<ReturnType<typeof world> & { f: Follower; got: unknown[]; page: FakeRequest; alive(): void }> {
+  const w = world({ transport: "sse", token })
+  values(w.client, "a", { offset: offset(5) })
+  await settle()
+  const stream = w.server.next().stream()
+  stream.write(event(subscribed("a", 5)))
+  await settle()
+  const got: unknown[] = []
+  const f = w.client.follow("a", { offset: offset(3), onBatch: (b) => got.push(...b.records) })
+  await settle()
+  return { ...w, f, got, page: w.server.next(), alive: () => stream.write(": \n\n") }
+}
+const aPage = { "Content-Type": "application/json", "Stream-Next-Offset": offset(5), "Stream-Up-To-Date": "true" }
+
+test("a page that does not come is asked for again", async () => {
+  const { clock, server, client, got, page, alive } = await joiner()
+  await clock.pass(30_000)
+  alive()
+  await clock.pass(29_999)
+  assert.equal(page.signal.aborted, false)
+  await clock.pass(1)
+  assert.equal(page.signal.aborted, true)
+  alive()
+  await clock.pass(1000)
+  server.next().answer(200, "[4,5]", aPage)
+  await settle()
+  assert.deepEqual(got, [4, 5])
+  client.close()
+  await clock.pass(0)
+  assert.deepEqual(clock.waits, [])
+})
+
+test("who reads on its own asks for a fresh token, too", async () => {
+  const { clock, server, client, got, page } = await joiner(() => "t")
+  page.answer(401, '{"code":"token_expired","message":"m","hint":"h"}')
+  await clock.pass(1000)
+  server.next().answer(200, "[4,5]", aPage)
+  await settle()
+  assert.deepEqual(got, [4, 5])
+  client.close()
+
+  const fixed = await joiner("t")
+  fixed.page.answer(401, '{"code":"token_expired","message":"m","hint":"h"}')
+  await assert.rejects(fixed.f.done, { code: "token_expired" })
+  fixed.client.close()
+  await fixed.clock.pass(0)
 })
 
 test("tokens: a header for requests, a parameter for the handshake, frames to refresh", async () => {
