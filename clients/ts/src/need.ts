@@ -14,11 +14,14 @@ export interface Wanted {
   readonly advice?: Advice
 }
 
-/** Milliseconds of a budget: a number, or text as "250ms", "2s", "1.5m". NaN is none. */
-export function milliseconds(budget: number | string | undefined): number {
+const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+
+/** Milliseconds of a budget: a number, or text as "250ms", "2s", "1m30s". NaN is none. */
+export function milliseconds(budget?: number | string | null): number {
   if (typeof budget === "number") return budget
-  const [, n, unit] = /^([\d.]+)(ms|s|m)$/.exec(budget ?? "0ms") ?? []
-  return Number(n) * (unit === "m" ? 60_000 : unit === "s" ? 1000 : 1)
+  let sum = 0
+  budget?.replace(/([\d.]+)(\D*)|\D+/g, (_, n, unit: keyof typeof units) => String((sum += n * units[unit])))
+  return sum
 }
 
 export const polls = (w: Wanted): boolean => (w.advice ? w.advice.transport === "poll" : w.budget >= pollBudget)

@@ -2,11 +2,12 @@
 // EventSource doesn't show that bytes are held back on the way, nor sends a token.
 
 import { lost } from "./errors.js"
+import { milliseconds } from "./need.js"
 import type { Open } from "./lane.js"
 import { loop, subscribe } from "./requests.js"
 import type { Frame } from "./types.js"
 
-/** A server says something at least this often. */
+/** A server says something at least this often, unless it tells another pace. */
 const heartbeat = 15_000
 
 /** An event stream; feed() returns the frames of the events that are complete. */
@@ -35,6 +36,7 @@ export const sse: Open = (line) =>
     line.expect(line.forced ? 15_000 : 2000, "refused")
     const answer = await subscribe(line.env, [...line.subs.values()], "sse", signal)
     if (!/^text\/event-stream/.test(answer.headers.get("Content-Type")!)) throw lost("not a twohop server")
+    const patience = 2.5 * Math.max(heartbeat, milliseconds(answer.headers.get("Stream-Heartbeat")) || 0)
     const reader = answer.body!.getReader()
     const decoder = new TextDecoder()
     const events = parser()
@@ -43,7 +45,7 @@ export const sse: Open = (line) =>
       if (signal.aborted) return
       if (done) return line.over(events.pace)
       line.fed(value.length)
-      line.expect(2.5 * heartbeat, "lost")
+      line.expect(patience, "lost")
       line.made()
       line.frames(events.feed(decoder.decode(value, { stream: true })))
     }

@@ -55,8 +55,8 @@ test("an event stream has no line ends but LF", () => {
 })
 
 test("budgets and needs", () => {
-  assert.deepEqual(["250ms", "2s", "1.5m", 30, undefined].map(milliseconds), [250, 2000, 90_000, 30, 0])
-  assert.ok(Number.isNaN(milliseconds("soon")))
+  assert.deepEqual(["250ms", "2s", "1.5m", "1h0m0.5s", 30, undefined].map(milliseconds), [250, 2000, 90_000, 3_600_500, 30, 0])
+  for (const none of ["soon", "5", "2 s", "-1s", "s"]) assert.ok(Number.isNaN(milliseconds(none)), none)
   const of = (...budgets: number[]): string | undefined => needOf(budgets.map((budget) => ({ budget })), false)
   assert.deepEqual([of(), of(0), of(2000), of(3000, 100), of(0, 0, 0), of(0, 0, 0, 0)], [undefined, "sse", "poll", "sse", "sse", "ws"])
   assert.equal(needOf([{ budget: 5000 }], true), "ws", "who writes")
@@ -140,6 +140,20 @@ test("silence of 2.5 heartbeats means that the connection is dead", async () => 
   await settle()
   assert.equal(client.status.reconnects, 1)
   client.close()
+})
+
+test("a server of slow heartbeats is waited for", async () => {
+  for (const [told, patience] of [["1m0s", 150_000], ["1h0m0.5s", 9_001_250], ["10s", 37_500], ["soon", 37_500]] as const) {
+    const { clock, server, client } = world({ transport: "sse" })
+    values(client, "a")
+    await settle()
+    server.next().stream({ "Stream-Heartbeat": told }).write(": twohop\n\n")
+    await clock.pass(patience - 1)
+    assert.equal(client.status.state, "open", told)
+    await clock.pass(1)
+    assert.equal(client.status.state, "waiting", told)
+    client.close()
+  }
 })
 
 test("a WebSocket is dead after 2.5 of the heartbeats that it was told", async () => {

@@ -100,7 +100,7 @@ export interface FakeRequest {
   signal: AbortSignal
   answer(status: number, body?: string, headers?: Record<string, string>): void
   /** Answers with an event stream, and returns what writes to it. */
-  stream(): { write(text: string): void; end(): void; fail(): void }
+  stream(headers?: Record<string, string>): { write(text: string): void; end(): void; fail(): void }
   fail(): void
 }
 
@@ -122,7 +122,7 @@ export class FakeServer {
         body: init.body as string | undefined,
         signal,
         answer: (status, body = "", headers = {}) => resolve(new Response(status === 204 ? null : body, { status, headers })),
-        stream: () => {
+        stream: (more = {}) => {
           let control: ReadableStreamDefaultController<Uint8Array>
           const stream = new ReadableStream<Uint8Array>({ start: (c) => void (control = c) })
           const cut = (): void => {
@@ -133,7 +133,7 @@ export class FakeServer {
             }
           }
           signal.addEventListener("abort", cut)
-          resolve(new Response(stream, { status: 200, headers: { "Content-Type": "text/event-stream" } }))
+          resolve(new Response(stream, { status: 200, headers: { "Content-Type": "text/event-stream", ...more } }))
           return { write: (text) => control.enqueue(new TextEncoder().encode(text)), end: () => control.close(), fail: cut }
         },
         fail: () => reject(new TypeError("fetch failed")),
