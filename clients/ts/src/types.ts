@@ -85,7 +85,7 @@ export interface PublishOptions {
 
 /** The answer to a publish. */
 export interface Published {
-  /** After the last record of this publish. */
+  /** After the last record of this publish, or of the batch that it went out in with others. */
   offset: string
   /** What the acknowledgement is worth: "memory" or "disk". */
   durability?: string
