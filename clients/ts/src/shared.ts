@@ -43,6 +43,9 @@ export function ends<Mine, Other>(port: MessagePort, mine: Mine): Call<Other> {
 export const fault = (e?: Error): Fault => e && { ...e, message: e.message }
 const mend = (f: Fault): Error | undefined => f && new TwohopError(f.code!, f.message!, f.hint, f)
 
+/** A worker that says nothing for so long is not waited for: the page connects on its own. */
+const patience = 5000
+
 export const share: Share = (o, changed) => {
   const { token, url } = o
   const locks = globalThis.navigator?.locks
@@ -53,6 +56,7 @@ export const share: Share = (o, changed) => {
     // Throws for a script of another origin. The 2 keeps pages from a worker of before, which takes other items.
     const worker = new SharedWorker(script, { type: "module", name: `twohop2 ${url} ${key}` })
     worker.onerror = () => resolve()
+    setTimeout(resolve, patience)
     const sinks = new Map<number, Sink>()
     const entering: Parameters<WorkerSide["enter"]>[0] = []
     const ids = new Map<Sink, number>()

@@ -33,7 +33,7 @@ const scope = globalThis as unknown as {
 }
 
 /** The workers of a browser: one for each name. `how` is what becomes of a new one. */
-function browser(how: "works" | "forbidden" | "broken"): string[] {
+function browser(how: "works" | "forbidden" | "broken" | "silent"): string[] {
   FakeSocket.all = []
   const names: string[] = []
   const connects = new Map<string, (e: { ports: MessagePort[] }) => void>()
@@ -44,6 +44,10 @@ function browser(how: "works" | "forbidden" | "broken"): string[] {
     port: MessagePort
     onerror?: () => void
     constructor(_url: string, { name }: { name: string }) {
+      if (how === "silent") {
+        this.port = { postMessage() {}, close() {} } as unknown as MessagePort
+        return
+      }
       if (how === "forbidden") throw new DOMException("another origin", "SecurityError")
       const { port1, port2 } = new MessageChannel()
       this.port = port1
@@ -183,6 +187,22 @@ test("a value reaches the worker as it was when it was given, and as JSON has it
   assert.deepEqual(records, [{ n: 1, f: "from toJSON" }])
   FakeSocket.last.say({ type: "published", id, channel: "a", offset: offset(1) })
   await p
+  c.close()
+  await arrive()
+})
+
+test("a worker that says nothing: after 5 s a connection of one's own", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] })
+  browser("silent")
+  const c = tab()
+  values(c, "a")
+  await arrive()
+  t.mock.timers.tick(4999)
+  await arrive()
+  assert.equal(FakeSocket.all.length, 0)
+  t.mock.timers.tick(1)
+  await arrive()
+  assert.equal(FakeSocket.all.length, 1)
   c.close()
   await arrive()
 })
