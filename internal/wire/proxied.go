@@ -32,3 +32,6 @@ const (
 	Heartbeat       = 15 * time.Second
 	DirectHeartbeat = 45 * time.Second
 )
+
+// AnswerTime is for a peer to take an answer that is no stream.
+const AnswerTime = 3 * time.Minute

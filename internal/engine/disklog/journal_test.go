@@ -122,6 +122,21 @@ func TestJournalFilesTakeTurns(t *testing.T) {
 	})
 }
 
+// overwrite makes b what a file holds.
+func overwrite(t *testing.T, fs vfs.FS, name string, b []byte) {
+	t.Helper()
+	file, err := fs.Create(name, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A journal that lacks what was synced is not opened, for nobody would hear of
 // the loss.
 func TestDamagedJournal(t *testing.T) {
@@ -143,16 +158,7 @@ func TestDamagedJournal(t *testing.T) {
 			e.guard.kill() // the rest goes nowhere
 			_ = e.Close()
 			if b != nil {
-				file, err := fs.Create(name, "test")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if _, err := file.Write(b); err != nil {
-					t.Fatal(err)
-				}
-				if err := file.Close(); err != nil {
-					t.Fatal(err)
-				}
+				overwrite(t, fs, name, b)
 			}
 			e, err = Open("data", Options{FS: fs})
 			if !opens {

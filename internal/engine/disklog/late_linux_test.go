@@ -38,25 +38,12 @@ func TestLateEntry(t *testing.T) {
 	e.guard.kill()
 	_ = e.Close()
 
-	write := func(b []byte) {
-		t.Helper()
-		file, err := fs.Create(name, "test")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := file.Write(b); err != nil {
-			t.Fatal(err)
-		}
-		if err := file.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(before)
+	overwrite(t, fs, name, before)
 	e = openAt(t, fs, Options{})
 	mustAppend(t, e, "a", "2,", "3,")
 	e.guard.kill()
 	_ = e.Close()
-	write(after)
+	overwrite(t, fs, name, after)
 	for range 2 {
 		e = openAt(t, fs, Options{})
 		if got, want := readAll(t, e, "a", twohop.Offset{}, 1000), []string{"1,", "2,", "3,"}; !slices.Equal(got, want) {

@@ -119,20 +119,12 @@ func (j *journal) firstSeq(number uint64) (seq uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	b := make([]byte, min(info.Size(), entryHead))
-	if n, err := f.ReadAt(b, 0); n < len(b) {
-		return 0, err
+	b, err := readFirst(f, min(info.Size(), entryHead))
+	if err == nil && len(b) == entryHead {
+		b, err = readFirst(f, min(info.Size(), entryHead+int64(binary.LittleEndian.Uint32(b[4:]))))
 	}
-	if len(b) == entryHead {
-		b = make([]byte, min(info.Size(), entryHead+int64(binary.LittleEndian.Uint32(b[4:]))))
-		if n, err := f.ReadAt(b, 0); n < len(b) {
-			return 0, err
-		}
-	}
-	if e, ok := parseEntry(b, number); ok {
-		return e.seq, nil
-	}
-	return 0, nil
+	entry, _ := parseEntry(b, number)
+	return entry.seq, err
 }
 
 // replay carries out the entries of a file, up to a seq, and returns how long they
@@ -236,7 +228,12 @@ func readSyncedFile(f vfs.File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, info.Size())
+	return readFirst(f, info.Size())
+}
+
+// readFirst reads so many bytes, which the file has.
+func readFirst(f vfs.File, n int64) ([]byte, error) {
+	b := make([]byte, n)
 	if n, err := f.ReadAt(b, 0); n < len(b) { // else it may tell the end of the file
 		return nil, err
 	}

@@ -10,11 +10,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"twohop/internal/transport/httpstream"
 )
@@ -22,13 +19,9 @@ import (
 // dial is a TCP connection that ends with the test, or in 20 s.
 func (s *site) dial() *net.TCPConn {
 	s.t.Helper()
-	c, err := s.Dial()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = c.Close() })
+	c := s.wire().Conn.(*net.TCPConn)
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	return c.(*net.TCPConn)
+	return c
 }
 
 func (s *site) sendOn(c net.Conn, text string) {
@@ -90,7 +83,7 @@ func TestRequestEndsWhileBlocked(t *testing.T) {
 		const first, second = "GET /v1/stream/c?offset=-1 HTTP/1.1\r\n", "Host: x\r\n\r\n"
 		conns := make([]net.Conn, 60)
 		for i := range conns {
-			conns[i] = s.dialSmall()
+			conns[i] = s.narrow()
 		}
 		for k := range conns {
 			for _, c := range conns[k:] {
@@ -119,22 +112,6 @@ func TestRequestEndsWhileBlocked(t *testing.T) {
 			}
 		}
 	}, loopModes...)
-}
-
-// dialSmall is dial with little room for what is received.
-func (s *site) dialSmall() net.Conn {
-	s.t.Helper()
-	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		return errors.Join(c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 2048) }), err)
-	}}
-	c, err := d.DialContext(s.t.Context(), "tcp", strings.TrimPrefix(s.Base, "http://"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-	return c
 }
 
 // A client that has sent all that it wanted to, and says so, gets its answers.

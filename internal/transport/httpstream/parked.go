@@ -324,7 +324,7 @@ func (r *reader) feed(b []byte) {
 		case len(r.pubs) > 0 && !post:
 			r.keep(b) // until they are answered
 			return
-		case len(b) > r.p.h.opts.HeaderBytes && !headComplete(b[:r.p.h.opts.HeaderBytes]), !headComplete(b):
+		case !headComplete(b[:min(len(b), r.p.h.opts.HeaderBytes)]):
 			r.header(b)
 			return
 		case verdict == wire.Plain && !whole && size <= maxPartial:
@@ -405,7 +405,7 @@ func (r *reader) end() {
 	}
 	if r.state != ending {
 		r.state = ending
-		r.c.SetDue(idleWait) // for the peer to take what was written
+		r.c.SetDue(wire.AnswerTime)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"twohop"
+	"twohop/internal/wire"
 )
 
 // publish is a POST whose answer is due.
@@ -94,7 +95,7 @@ func (u *publish) Turn() bool {
 // goes on with what arrived meanwhile.
 func (r *reader) flush() {
 	if r.c.Blocked() {
-		r.c.SetDue(idleWait) // for the peer to take what was written
+		r.c.SetDue(wire.AnswerTime)
 		return
 	}
 	out, n := r.p.out[:0], 0

@@ -142,13 +142,11 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request, ch *hub.Channel, 
 		body = wire.JSONArray(make([]byte, 0, len(v.Data)+2), v.Data)
 	}
 	hd.Set("Content-Length", strconv.Itoa(len(body)))
-	limit(w, answerTime)
+	limit(w, wire.AnswerTime)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(body)
 	h.delivered(v)
 }
-
-const answerTime = 3 * time.Minute // for the answer to a poll to be taken, as on loops
 
 // limit bounds the time in which the peer has to take the rest of an answer: one
 // that never reads would keep its goroutine and channel for as long as its

@@ -75,11 +75,9 @@ func (a *await) Turn() bool {
 	a.looking = true
 	a.news.Store(false)
 	l := &look{a: a}
-	a.n.away++
-	go func() {
+	a.n.elsewhere(l, func() {
 		l.ch, l.err = a.n.h.hub.Open(context.Background(), a.name) //nolint:forbidigo // the engine bounds its own time
-		a.n.run.Post(l)
-	}()
+	})
 	return false
 }
 
@@ -94,7 +92,6 @@ type look struct {
 func (l *look) Turn() bool {
 	a := l.a
 	a.looking = false
-	a.n.away--
 	switch {
 	case l.err == nil:
 		defer l.ch.Close()

@@ -108,11 +108,9 @@ func (c *cursor) fetch() {
 	k.reading = true
 	d := &deep{c: c, g: c.g, at: c.at}
 	ch := c.g.ch
-	k.node.away++
-	go func() {
+	k.node.elsewhere(d, func() {
 		d.view, d.err = ch.Read(context.Background(), d.at) //nolint:forbidigo // the engine bounds its own time
-		k.node.run.Post(d)
-	}()
+	})
 }
 
 // deep is a page from the depth of a log.
@@ -129,7 +127,6 @@ func (d *deep) Turn() bool {
 	c, k := d.c, d.c.conn
 	defer k.node.forget()
 	k.reading = false
-	k.node.away--
 	switch {
 	case k.closed:
 		return false

@@ -113,11 +113,9 @@ func (g *group) reopen() {
 	}
 	g.moving = true
 	m := &move{g: g}
-	g.n.away++
-	go func() {
+	g.n.elsewhere(m, func() {
 		m.ch, m.err = g.n.h.hub.Open(context.Background(), g.ch.Name()) //nolint:forbidigo // the engine bounds its own time
-		g.n.run.Post(m)
-	}()
+	})
 }
 
 // move is a channel that was opened again for a group.
@@ -131,7 +129,6 @@ type move struct {
 func (m *move) Turn() bool {
 	g := m.g
 	g.moving = false
-	g.n.away--
 	if m.ch != nil {
 		defer m.ch.Close()
 	}

@@ -27,7 +27,7 @@ type node struct {
 	conns  []*conn // all, for a drain to end them
 	ready  []*conn // that have something due
 	round  bool    // a turn for them is to come
-	away   int     // tasks that are to be posted by what is under way elsewhere
+	away   int     // tasks that wait for what is under way elsewhere
 	page   memo
 	time   ticks // about now
 	leaves bool  // the server drains
@@ -42,6 +42,31 @@ type node struct {
 
 func newNode(h *Handler, run runner) *node {
 	return &node{h: h, run: run, groups: map[groupKey]*group{}, beats: map[time.Duration]*beat{}, awaits: map[string]*await{}}
+}
+
+// elsewhere has work done that may take time; then comes the task's turn.
+func (n *node) elsewhere(t task, work func()) {
+	n.away++
+	go func() {
+		work()
+		n.run.Post(&errand{n: n, task: t})
+	}()
+}
+
+// errand is a task whose work was done elsewhere.
+type errand struct {
+	n *node
+	task
+	back bool
+}
+
+// Turn implements task.
+func (e *errand) Turn() bool {
+	if !e.back {
+		e.back = true
+		e.n.away--
+	}
+	return e.task.Turn()
 }
 
 func (n *node) enter(k *conn) {

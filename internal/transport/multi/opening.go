@@ -70,9 +70,6 @@ func (o *opening) Turn() bool {
 	defer k.node.forget()
 	found := o.found
 	o.found = nil
-	if found != nil {
-		k.node.away--
-	}
 	for i := range found {
 		if l := &found[i]; l.ch != nil {
 			defer l.ch.Close()
@@ -147,8 +144,7 @@ const openingSize = 256 // channels that are opened elsewhere at a time
 func (o *opening) elsewhere() {
 	h := o.k.node.h
 	list := o.list[o.next:min(len(o.list), o.next+openingSize)]
-	o.k.node.away++
-	go func() {
+	o.k.node.elsewhere(o, func() {
 		found := make([]located, len(list))
 		for i := range list {
 			if f := &list[i]; f.Err == nil && f.Channel != "" {
@@ -156,8 +152,7 @@ func (o *opening) elsewhere() {
 			}
 		}
 		o.found = found
-		o.k.node.run.Post(o)
-	}()
+	})
 }
 
 // locate opens a channel and finds where a cursor begins.

@@ -107,8 +107,6 @@ func (c *response) write(pieces [][]byte) error {
 	return http.NewResponseController(c.w).Flush()
 }
 
-const answerTime = 3 * time.Minute // for the answer to a poll to be taken, as on loops
-
 // limit bounds the time in which the peer has to take the rest of the response:
 // one that never reads would keep its goroutine and channels for as long as its
 // connection. net/http lifts the limit with the end of the response.
@@ -153,7 +151,7 @@ func (c *response) answer(status int, token []byte, size int, pieces [][]byte) {
 		hd.Set("Content-Type", "application/json")
 		hd.Set("Content-Length", fmt.Sprint(size))
 	}
-	c.limit(answerTime)
+	c.limit(wire.AnswerTime)
 	c.w.WriteHeader(status)
 	c.event(size, pieces)
 	c.p.Close()
