@@ -44,8 +44,9 @@ func outOfDescriptors(t *testing.T) {
 	clock := dial()
 	say(t, clock, "here", "here")
 
-	release := make(chan struct{})
-	p.Post(&job{func() { <-release }, make(chan struct{})}) // it accepts none of these before the limit holds
+	held, release := make(chan struct{}), make(chan struct{})
+	p.Post(&job{func() { close(held); <-release }, make(chan struct{})})
+	<-held // it accepts none of these before the limit holds
 	var conns [waiting]net.Conn
 	for i := range conns {
 		conns[i] = dial()

@@ -165,6 +165,7 @@ func TestPullSurvivesARestart(t *testing.T) {
 		f.put(t, "wake/pool")
 		want(t, m, 201, "PUT", "subscriptions/p", "", pullConfig(nil))
 		f.put(t, "events/a", `1`)
+		synctest.Wait() // a node that stops before the event of a claimed wake leaves none
 		l := claim(t, m, "p", "w1")
 		stop()
 		m, stop = f.node(t, nil)

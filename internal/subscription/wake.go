@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"twohop"
@@ -110,6 +111,9 @@ func (s *sub) announce(ctx context.Context) error {
 	_, err = s.m.store.Append(ctx, &twohop.Append{
 		Channel: s.st.Config.WakeStream, ContentType: jsonType, Data: data, Ends: ends, Key: w.ID,
 	})
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return nil // this node stops: if the event is missing, another node appends it
+	}
 	if err != nil {
 		s.announceFails++
 		s.announceAt = now.Add(backoff(s.announceFails, anyJitter()))
