@@ -50,6 +50,9 @@ func (c *requestCounts) add(r route, status int) {
 func (s *Server) observe(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin, kind := time.Now(), routeOf(r)
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close") // the next request is for another node
+		}
 		rec := &recorder{ResponseWriter: w}
 		s.underWay.Add(1)
 		defer func() {

@@ -97,6 +97,7 @@ type parkedLoop struct {
 		raw   []byte
 		query query
 	}
+	last     bool // nothing has come behind the request
 	draining bool
 	finishes bool // takes on no more requests
 	date     []byte
@@ -337,6 +338,7 @@ func (r *reader) feed(b []byte) {
 			return
 		}
 		r.state = idle
+		r.p.last = len(b) == size
 		if many {
 			r.invite(b, n, size)
 			return
@@ -373,13 +375,27 @@ func (r *reader) header(b []byte) {
 
 // abort answers an error and ends the connection.
 func (r *reader) abort(err error) {
-	r.in, r.close = nil, true
-	r.send(r.p.errorBytes(nil, "", "", "Connection: close\r\n", err, 0))
+	r.in, r.close, r.cors = nil, true, ""
+	r.send(r.p.errorBytes(nil, "", "", r.lines(), err, 0))
 	r.end()
 }
 
 // keep keeps bytes for later.
 func (r *reader) keep(b []byte) { r.in, r.need = append([]byte(nil), b...), 0 }
+
+// closes is whether the connection ends with the request: its peer wants that, or
+// is to go elsewhere.
+func (p *parkedLoop) closes() bool { return p.req.Close || p.draining && p.last }
+
+// lines are header lines of an answer of this reader's own.
+func (r *reader) lines() string {
+	if r.close {
+		return r.cors + closeLine
+	}
+	return r.cors
+}
+
+const closeLine = "Connection: close\r\n"
 
 // rest is how a connection stands between requests.
 func (r *reader) rest() {

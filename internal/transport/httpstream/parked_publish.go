@@ -17,13 +17,13 @@ import (
 
 // publish is a POST whose answer is due.
 type publish struct {
-	r    *reader
-	a    twohop.Append
-	cors string
-	ack  twohop.Ack
-	err  error
-	done bool
-	came time.Time
+	r     *reader
+	a     twohop.Append
+	lines string // of its answer's header
+	ack   twohop.Ack
+	err   error
+	done  bool
+	came  time.Time
 }
 
 // post serves a POST; b begins with it, for the full HTTP server if it is
@@ -38,7 +38,7 @@ func (r *reader) post(body, b []byte) bool {
 		return false
 	}
 	contentType, hd := p.publishFields()
-	u := &publish{r: r, cors: a.cors, came: time.Now()}
+	u := &publish{r: r, came: time.Now()}
 	if p.h.fill(&u.a, name, contentType, hd, body) != nil {
 		r.handOver(b)
 		return false
@@ -46,7 +46,8 @@ func (r *reader) post(body, b []byte) bool {
 	if len(body) > 0 && &u.a.Data[0] == &body[0] {
 		u.a.Data = bytes.Clone(body) // what was read is overwritten by the next read
 	}
-	r.close = p.req.Close
+	r.close, r.cors = p.closes(), a.cors
+	u.lines = r.lines()
 	r.c.SetDue(0)
 	p.h.stats.Publishing.Add(1)
 	r.pubs = append(r.pubs, u)
@@ -120,7 +121,7 @@ func (r *reader) flush() {
 func (u *publish) append(dst []byte) []byte {
 	p := u.r.p
 	if u.err != nil {
-		return p.errorBytes(dst, http.MethodPost, u.a.Channel, u.cors, u.err, time.Since(u.came))
+		return p.errorBytes(dst, http.MethodPost, u.a.Channel, u.lines, u.err, time.Since(u.came))
 	}
 	status := appendStatus(&u.a, u.ack)
 	p.h.opts.Answered(true, status, time.Since(u.came))
@@ -149,7 +150,7 @@ func (u *publish) append(dst []byte) []byte {
 		dst = strconv.AppendUint(append(dst, "\r\nProducer-Seq: "...), u.ack.Seq, 10)
 		dst = append(dst, "\r\n"...)
 	}
-	dst = append(p.common(dst), u.cors...)
+	dst = append(p.common(dst), u.lines...)
 	return append(dst, "\r\n"...)
 }
 
@@ -165,7 +166,7 @@ func (w *answerWriter) WriteHeader(s int)           { w.status = s }
 func (w *answerWriter) Write(b []byte) (int, error) { return w.body.Write(b) }
 
 // errorBytes makes an error's answer as the full HTTP server would.
-func (p *parkedLoop) errorBytes(dst []byte, method, channel, cors string, err error, took time.Duration) []byte {
+func (p *parkedLoop) errorBytes(dst []byte, method, channel, lines string, err error, took time.Duration) []byte {
 	w := &answerWriter{hd: http.Header{}}
 	r := &http.Request{Method: method, URL: &url.URL{Path: streamPrefix + channel}, Header: http.Header{}}
 	p.h.fail(w, r, err)
@@ -176,13 +177,13 @@ func (p *parkedLoop) errorBytes(dst []byte, method, channel, cors string, err er
 	dst = append(append(append(dst, ' '), http.StatusText(w.status)...), "\r\n"...)
 	var b strings.Builder
 	_ = w.hd.Write(&b) // a Builder takes all
-	dst = append(append(append(p.common(dst), cors...), b.String()...), "\r\n"...)
+	dst = append(append(append(p.common(dst), lines...), b.String()...), "\r\n"...)
 	return append(dst, w.body.Bytes()...)
 }
 
 // refuse answers a long poll with an error.
 func (r *reader) refuse(err error) {
-	r.send(r.p.errorBytes(nil, http.MethodGet, "", r.cors, err, 0))
+	r.send(r.p.errorBytes(nil, http.MethodGet, "", r.lines(), err, 0))
 	r.rest()
 	r.again()
 }

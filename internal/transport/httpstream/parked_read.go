@@ -37,7 +37,7 @@ func (r *reader) get(b []byte) (stop bool) {
 		r.handOver(b)
 		return true
 	}
-	r.close = p.req.Close
+	r.close = p.closes()
 	if ch == nil {
 		if ch = p.h.hub.TryOpen(name); ch != nil {
 			defer ch.Close()
@@ -436,10 +436,10 @@ func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) 
 		framing = notModified
 	}
 	encode := func(dst []byte) []byte {
-		return p.pageBytes(dst, &info, v, framing, r.token, r.now, r.budget.lines()+r.cors)
+		return p.pageBytes(dst, &info, v, framing, r.token, r.now, r.budget.lines()+r.lines())
 	}
 	var b []byte
-	if r.cors != "" || r.now {
+	if r.cors != "" || r.now || r.close {
 		b = encode(nil)
 	} else {
 		second := p.today()
@@ -545,10 +545,7 @@ func (r *reader) nothing() {
 func (r *reader) empty(info twohop.Info, v *hub.View) {
 	dst := append(r.p.out[:0], "HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n"...)
 	dst = r.p.place(dst, &info, v, r.token)
-	dst = append(r.p.common(dst), r.budget.lines()+r.cors...)
-	if r.close {
-		dst = append(dst, "Connection: close\r\n"...)
-	}
+	dst = append(r.p.common(dst), r.budget.lines()+r.lines()...)
 	dst = append(dst, "\r\n"...)
 	r.p.out = dst
 	r.p.h.opts.Answered(false, http.StatusNoContent, 0)
