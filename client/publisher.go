@@ -249,6 +249,23 @@ func (p *Publisher) Close(ctx context.Context) error {
 	return err
 }
 
+// Stop is Close for records that are not all that belong under the producer's
+// id: with FixedBatches a batch that is not full is given up, so that a publisher
+// that gets all of them later sends it whole, under the number that is its. It
+// returns how many records that were.
+func (p *Publisher) Stop(ctx context.Context) (givenUp int, err error) {
+	p.mu.Lock()
+	p.mu.closing = true
+	if n := len(p.mu.queue); n > 0 && p.opts.FixedBatches && !p.mu.queue[n-1].full(&p.opts) {
+		last := p.mu.queue[n-1]
+		if rest := p.mu.taken - uint64(last.records); p.mu.flush <= rest { //nolint:gosec // a count
+			givenUp, p.mu.queue, p.mu.taken = last.records, p.mu.queue[:n-1], rest
+		}
+	}
+	p.mu.Unlock()
+	return givenUp, p.Close(ctx)
+}
+
 // Pending is the number of records that were taken and are not acknowledged.
 func (p *Publisher) Pending() uint64 {
 	p.mu.Lock()

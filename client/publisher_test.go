@@ -171,6 +171,49 @@ func TestPublisherLingers(t *testing.T) {
 	})
 }
 
+// TestPublisherStops: what fills no batch is left to a publisher that gets all.
+func TestPublisherStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "text/plain")
+		o := PublisherOptions{ProducerID: "p", ContentType: "text/plain", Lines: true, FixedBatches: true, MaxBatchRecords: 3}
+		want := numbered(8, "%d\n")
+		start := func(records []string) *Publisher {
+			p, err := c.NewPublisher(t.Context(), "a/b", o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range records {
+				if err := p.Publish(t.Context(), []byte(r)); err != nil {
+					t.Error(err)
+				}
+			}
+			return p
+		}
+		p := start(want[:5])
+		if n, err := p.Stop(t.Context()); n != 2 || err != nil || p.Pending() != 0 {
+			t.Errorf("%d were given up, %d are pending, %v", n, p.Pending(), err)
+		}
+		if d := cmp.Diff(want[:3], f.content()); d != "" {
+			t.Error(d)
+		}
+		if err := start(want).Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if d := cmp.Diff(want, f.content()); d != "" {
+			t.Error(d)
+		}
+
+		// What somebody flushes is not given up.
+		p = start(numbered(10, "%d\n"))
+		flushed := make(chan error)
+		go func() { flushed <- p.Flush(t.Context()) }()
+		synctest.Wait()
+		if n, err := p.Stop(t.Context()); n != 0 || err != nil || <-flushed != nil {
+			t.Errorf("%d were given up, %v", n, err)
+		}
+	})
+}
+
 // TestPublisherMakesFixedBatches: however records come, they make the same
 // requests, so a whole run can be repeated.
 func TestPublisherMakesFixedBatches(t *testing.T) {

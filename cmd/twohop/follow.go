@@ -46,7 +46,7 @@ value a line. With several channels each line begins with "channel: ".
 where the channel could not be read on. The last of a run has its "offset": give
 it to --from, and nothing is lost or printed twice.
 
---from -1 is the last record; start is all that is kept. In a channel that is
+--from=-1 is the last record; start is all that is kept. In a channel that is
 not JSON -n counts lines.
 
 --transport auto takes what the server advises and the network lets through.

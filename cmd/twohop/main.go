@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -83,7 +84,8 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // with the default handling back, a second signal ends the process
+	context.AfterFunc(ctx, stop)   // with the default handling back, a second signal ends the process
+	signal.Ignore(syscall.SIGPIPE) // whoever read the output may be gone before the work is done
 
 	a := &app{
 		Context: ctx, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
@@ -140,6 +142,9 @@ func report(w io.Writer, err error) int {
 	}
 	if errors.Is(err, errInterrupted) {
 		return exitInterrupted
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok && e.Path == os.Stdout.Name() && errors.Is(e, syscall.EPIPE) {
+		return exitOK // whoever reads has enough
 	}
 	message, hint, code := messageOf(err), "", exitFailure
 	if e, ok := errors.AsType[*usageError](err); ok {

@@ -50,10 +50,10 @@ same ID and the same input, and what was published before stays as it is. Record
 number n is known to the server as (ID, 0, n), so input that has grown since goes
 on where it ended. Each record is a request of its own then. --batch N puts N
 into each, which is faster; but then repeat with the same N and the very same
-input: a last batch that was not full counts as done. One ID is for one input.
+input: at its end a batch that is not full counts as done. One ID is for one input.
 
-Ctrl-C publishes what was read and ends with exit code 130; a second one ends at
-once. Other exit codes: 0 all is acknowledged, 1 something failed, 2 usage.`
+Ctrl-C publishes what was read, with --batch whole batches of it, and ends with
+exit code 130; a second one ends at once. Other exit codes: 0 all is acknowledged, 1 something failed, 2 usage.`
 }
 
 // flushTime is how long an interrupted publish waits for acknowledgements.
@@ -187,21 +187,34 @@ func (c *publishCmd) pump(a *app, p *client.Publisher, records recordSeq, status
 	}()
 	closed := make(chan error, 1)
 	var failed error
+	var givenUp int
 	interrupt, ended := a.Context.Done(), p.Done()
 	tick := status.ticks()
 	defer tick.Stop()
 	closing := false
 	flush := func(ctx context.Context) {
-		if !closing {
-			closing = true
-			go func() { closed <- p.Close(ctx) }() // ends before pump does
+		if closing {
+			return
 		}
+		closing = true
+		go func() { // ends before pump does
+			if failed == nil {
+				closed <- p.Close(ctx)
+				return
+			}
+			n, err := p.Stop(ctx)
+			givenUp = n
+			closed <- err
+		}()
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.Context))
 	defer cancel()
 	for {
 		select {
-		case failed = <-read:
+		case err := <-read:
+			if !closing { // else it is the input's end, or that nothing is taken any more
+				failed = err
+			}
 			flush(ctx)
 		case <-ended: // refused for good, while the input may be idle
 			ended = nil
@@ -217,6 +230,9 @@ func (c *publishCmd) pump(a *app, p *client.Publisher, records recordSeq, status
 		case err := <-closed:
 			if err != nil && (failed == nil || errors.Is(failed, errInterrupted) || errors.Is(failed, client.ErrPublisherClosed)) {
 				failed = c.unpublished(p, err)
+			}
+			if givenUp > 0 {
+				status.givenUp(givenUp)
 			}
 			return failed
 		}

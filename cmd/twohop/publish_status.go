@@ -95,6 +95,13 @@ func (s *publishStatus) show() {
 	}
 }
 
+// givenUp tells of records that were read and are left to the next run.
+func (s *publishStatus) givenUp(n int) {
+	if !s.quiet {
+		s.notice(count(uint64(n), "record") + " of an unfinished batch left out: run the command again with the whole input") //nolint:gosec // a count
+	}
+}
+
 // notice writes one whole line.
 func (s *publishStatus) notice(text string) {
 	s.clear()
