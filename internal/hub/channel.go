@@ -77,7 +77,11 @@ func (c *Channel) loadAs(info twohop.Info) bool {
 	defer c.mu.Unlock()
 	early := c.early
 	c.early = nil
-	if slices.ContainsFunc(early, func(e engine.Event) bool { return e.Kind == engine.Deleted }) {
+	told := func(k engine.EventKind) bool {
+		return slices.ContainsFunc(early, func(e engine.Event) bool { return e.Kind == k })
+	}
+	if told(engine.Deleted) {
+		c.stale = c.stale || told(engine.Broken) // it left the hub with that, and hears of nothing more
 		return false
 	}
 	c.info, c.loaded = info, true
@@ -131,22 +135,32 @@ func (c *Channel) event(e *engine.Event) (wake bool, watch []Watcher, gone bool)
 }
 
 // apply carries out one event; mu is held.
+//
+// The engine may show a channel before the feed tells of it, so what comes may be
+// late: of an earlier channel of the name, or part of the Info already. Its tail is
+// then below the known one, as a new log has a larger epoch than all before it.
+// What is not seen so: late news for a fork whose tail is still its source's, of an
+// earlier channel that had got further.
 func (c *Channel) apply(e *engine.Event) {
+	late := e.Tail.Compare(c.info.Tail) < 0
 	switch e.Kind {
 	case engine.Appended:
+		if late {
+			return
+		}
 		c.forgetViews()
 		c.tail.add(e.Batch, c.hub.opts.TailBytes)
-		if e.Tail.Compare(c.info.Tail) > 0 {
-			c.info.Tail = e.Tail
-		}
+		c.info.Tail = e.Tail
 		c.info.Closed = c.info.Closed || e.Closed
 	case engine.Trimmed:
+		if late || e.Start.Compare(c.info.Start) <= 0 {
+			return
+		}
 		c.forgetViews()
 		c.info.Start = e.Start
 		c.tail.trim(e.Start)
 	case engine.Deleted:
-		// The news may be of an earlier channel of this name.
-		c.deleted = c.deleted || e.Tail.Compare(c.info.Tail) >= 0
+		c.deleted = c.deleted || !late
 	case engine.Broken:
 		c.stale = true
 	case engine.Created:
@@ -342,16 +356,41 @@ func (c *Channel) Read(ctx context.Context, from twohop.Offset) (*View, error) {
 	c.deep[from] = d
 	c.mu.Unlock()
 
-	if b, err := c.hub.readEngine(ctx, c.name, from); err != nil {
-		d.err = c.deletedOr(err, from)
-	} else {
-		d.view = c.remember(b)
-	}
+	d.view, d.err = c.readDeep(ctx, from)
 	c.mu.Lock()
 	delete(c.deep, from)
 	c.mu.Unlock()
 	close(d.done)
 	return d.view, d.err
+}
+
+// looks is how often one read asks the engine. A second time does where the feed
+// was faster; it takes more only if the engine no more shows what the feed told of.
+const looks = 3
+
+// readDeep returns the page after an offset from the engine. It never returns an
+// empty page that was overtaken: its reader would have nothing to give, and could
+// not wait either.
+func (c *Channel) readDeep(ctx context.Context, from twohop.Offset) (*View, error) {
+	at := from
+	for range looks {
+		b, err := c.hub.readEngine(ctx, c.name, at)
+		if err != nil {
+			return nil, c.deletedOr(err, from)
+		}
+		if v := c.remember(b); !v.overtaken() {
+			return v, nil
+		}
+		at = b.Next // which the tail buffer knows; from may be another name of it
+		if v := c.TryRead(at); v != nil {
+			return v, nil
+		}
+		if c.Deleted() {
+			return nil, c.gone(from)
+		}
+	}
+	return nil, &twohop.Error{Code: twohop.CodeUnavailable, Channel: c.name,
+		Message: "the engine does not show what its feed told of", Hint: "try again"}
 }
 
 // deepRead is a read of the engine that is under way, for all that read at the
@@ -401,8 +440,8 @@ func (c *Channel) rememberLocked(b twohop.Batch) *View {
 		return v
 	}
 	v := c.view(b)
-	if b.From.Compare(c.info.Start) < 0 {
-		return v // retention dropped it meanwhile: nobody else is to see it
+	if b.From.Compare(c.info.Start) < 0 || v.overtaken() {
+		return v // retention dropped it, or more came meanwhile: nobody else is to see it
 	}
 	switch c.held += len(b.Data); {
 	case c.first == nil:

@@ -24,6 +24,7 @@ type slowEngine struct {
 	sink  engine.Sink
 	late  func() // is called between the engine's answer and its arrival
 	read  func() // is called between a page's reading and its arrival
+	tell  func() // is called between an event's happening and its arrival
 }
 
 func newSlowEngine(t testing.TB, takes time.Duration) *slowEngine {
@@ -34,7 +35,19 @@ func newSlowEngine(t testing.TB, takes time.Duration) *slowEngine {
 
 func (e *slowEngine) Follow(s engine.Sink) {
 	e.sink = s
-	e.Engine.Follow(s)
+	e.Engine.Follow(slowFeed{s, e})
+}
+
+type slowFeed struct {
+	engine.Sink
+	e *slowEngine
+}
+
+func (f slowFeed) Event(shard int, ev *engine.Event) {
+	if f.e.tell != nil {
+		f.e.tell()
+	}
+	f.Sink.Event(shard, ev)
 }
 
 func (e *slowEngine) Info(ctx context.Context, name string) (twohop.Info, error) {

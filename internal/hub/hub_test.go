@@ -209,6 +209,58 @@ func TestLateNewsOfADeletion(t *testing.T) {
 	}
 }
 
+// Nor is other late news of an earlier channel.
+func TestLateNewsOfAnEarlierChannel(t *testing.T) {
+	e := newSlowEngine(t, 0)
+	h := newTester(t, e, Options{})
+	start := h.create("c")
+	old := h.append("c", "old")
+	if err := h.Delete(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	at := h.create("c")
+	c := h.open("c")
+	defer c.Close()
+	for _, ev := range []engine.Event{
+		{Kind: engine.Appended, Batch: twohop.Batch{From: start, Next: old, Data: []byte("old"), Ends: []uint32{3}}, Start: start, Tail: old},
+		{Kind: engine.Appended, Batch: twohop.Batch{From: old, Next: old}, Start: start, Tail: old, Closed: true},
+		{Kind: engine.Trimmed, Start: old, Tail: old, Closed: true},
+	} {
+		ev.Channel = "c"
+		e.sink.Event(0, &ev)
+		if info := c.Info(); info.Closed || info.Start != at || info.Tail != at {
+			t.Errorf("after late news of kind %d: from %s to %s, closed %v", ev.Kind, info.Start, info.Tail, info.Closed)
+		}
+	}
+	h.append("c", "new")
+	if got, _, err := readAll(t.Context(), c, at); got != "new" || err != nil {
+		t.Errorf("read %q, %v", got, err)
+	}
+}
+
+// News that the engine's answer had in it already changes nothing: the start never
+// moves back.
+func TestLateNewsOfTheSameChannel(t *testing.T) {
+	e := newSlowEngine(t, 0)
+	h := newTester(t, e, Options{})
+	h.create("c")
+	a := h.append("c", "a")
+	b := h.append("c", "b")
+	c := h.open("c")
+	defer c.Close()
+	for _, ev := range []engine.Event{
+		{Kind: engine.Trimmed, Start: b, Tail: b},
+		{Kind: engine.Trimmed, Start: a, Tail: a},
+		{Kind: engine.Trimmed, Start: a, Tail: b},
+	} {
+		ev.Channel = "c"
+		e.sink.Event(0, &ev)
+		if info := c.Info(); info.Start != b {
+			t.Errorf("after news of a start at %s it is %s, want %s", ev.Start, info.Start, b)
+		}
+	}
+}
+
 // A page that retention dropped while it was on its way is given to who asked
 // for it before, and to nobody later.
 func TestTrimmedWhileRead(t *testing.T) {
@@ -263,6 +315,31 @@ func TestBrokenFeed(t *testing.T) {
 	}
 	if h.Live() != 2 || h.idle.Load() != 2 {
 		t.Errorf("%d live, %d idle", h.Live(), h.idle.Load())
+	}
+}
+
+// A feed that breaks after it told of a deletion, before the engine's answer, is
+// not forgotten: the channel left the hub with that.
+func TestBrokenFeedWhileDeleted(t *testing.T) {
+	e := newSlowEngine(t, 0)
+	h := newTester(t, e, Options{})
+	h.create("c")
+	e.late = sync.OnceFunc(func() {
+		if err := h.Delete(t.Context(), "c"); err != nil {
+			t.Error(err)
+		}
+		h.create("c")
+		e.sink.Event(0, &engine.Event{Kind: engine.Broken})
+	})
+	c := h.open("c")
+	defer c.Close()
+	if !c.Stale() || c.Wait(&Waiter{Wake: func() {}}, c.Info().Tail) {
+		t.Error("a reader may sleep on")
+	}
+	again := h.open("c")
+	defer again.Close()
+	if again == c || again.Stale() {
+		t.Error("it was not opened anew")
 	}
 }
 

@@ -16,6 +16,10 @@ type View struct {
 	frames [framings]atomic.Pointer[frame]
 }
 
+// overtaken reports whether the view is an empty page that more followed already.
+// No reader is given one.
+func (v *View) overtaken() bool { return len(v.Data) == 0 && !v.UpToDate }
+
 // ManyFramings is the first framing of those that connections with many
 // channels use; the ones below are those of single channels.
 const (

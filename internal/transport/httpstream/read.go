@@ -200,6 +200,7 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 				h.nothing(w, ch, v, q) // the client asks again, and a fresh channel answers
 				return nil
 			}
+			over = h.ended(r.Context(), timeout.C) // else looking again and again could go on for ever
 			continue
 		}
 		select {
@@ -216,6 +217,18 @@ func (h *Handler) longPoll(w http.ResponseWriter, r *http.Request, ch *hub.Chann
 		}
 		ch.Cancel(&waiter) // or a wake is under way: in both cases there is one more look
 	}
+}
+
+// ended reports whether a long poll has to end now.
+func (h *Handler) ended(ctx context.Context, timeout <-chan time.Time) bool {
+	select {
+	case <-timeout:
+	case <-h.draining:
+	case <-ctx.Done():
+	default:
+		return false
+	}
+	return true
 }
 
 // coalesce waits until the budget is spent, so that what comes in the meantime

@@ -156,7 +156,7 @@ func (s *stream) wait(ctx context.Context, heartbeat, age *time.Timer) bool {
 		default:
 		}
 		if !s.ch.Wait(&s.waiter, s.at) {
-			return s.behind || s.coalesce(ctx, heartbeat, age)
+			return ctx.Err() == nil && (s.behind || s.coalesce(ctx, heartbeat, age))
 		}
 		select {
 		case <-s.woken:
