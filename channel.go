@@ -97,8 +97,19 @@ func SameContentType(a, b string) bool {
 	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
 }
 
-// CheckContentType says whether s is a media type.
+// maxContentType is in bytes: it is kept with the channel, and sent with every
+// answer.
+const maxContentType = 255
+
+// CheckContentType says whether s is a media type, of 255 bytes at most.
 func CheckContentType(s string) error {
+	if len(s) > maxContentType {
+		return &Error{
+			Code:    CodeInvalidContentType,
+			Message: fmt.Sprintf("the content type has %d bytes, %d are allowed", len(s), maxContentType),
+			Hint:    "leave out parameters that readers need not know",
+		}
+	}
 	t, _, err := mime.ParseMediaType(s) // which passes over line breaks
 	if err == nil && strings.Contains(t, "/") && !strings.ContainsFunc(strings.ReplaceAll(s, "\t", " "), isControl) {
 		return nil

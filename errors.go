@@ -28,6 +28,7 @@ const (
 	CodeMethod             Code = "method_not_allowed"
 	CodeReserved           Code = "reserved_channel"
 	CodeOrigin             Code = "origin_not_allowed"
+	CodeHost               Code = "host_not_allowed"
 	CodeExists             Code = "exists"
 	CodeClosed             Code = "closed"
 	CodeContentType        Code = "content_type_mismatch"

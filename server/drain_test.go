@@ -45,7 +45,7 @@ func dial(t *testing.T, r *running) *peer {
 
 // ask makes a request and returns its answer and that one's body.
 func (p *peer) ask(method, target, body string) (*http.Response, string, error) {
-	if _, err := fmt.Fprintf(p, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", method, target, len(body), body); err != nil {
+	if _, err := fmt.Fprintf(p, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", method, target, len(body), body); err != nil {
 		return nil, "", err
 	}
 	resp, err := http.ReadResponse(p.in, &http.Request{Method: method})
@@ -61,7 +61,7 @@ func (p *peer) ask(method, target, body string) (*http.Response, string, error) 
 // holds up a drain.
 func (p *peer) webSocket(t *testing.T) {
 	t.Helper()
-	if _, err := io.WriteString(p, "GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
+	if _, err := io.WriteString(p, "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
 		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: twohop.v1\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestDrainWaitsForSlowReaders(t *testing.T) {
 		do(s, http.MethodPost, "/v1/stream/a", record)
 		r := run(t, s)
 		p := dial(t, r)
-		if _, err := io.WriteString(p, "GET /v1/stream/a?offset=-1"+live+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(p, "GET /v1/stream/a?offset=-1"+live+" HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "it is answered", func() bool { return s.parts.streams.Stats().Records.Load() > 0 })

@@ -112,7 +112,7 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 
 	srv := &http.Server{
-		Handler:           s.handler,
+		Handler:           s.named(s.handler),
 		ReadHeaderTimeout: s.config.Limits.HeaderTime,
 		MaxHeaderBytes:    int(s.config.Limits.HeaderBytes),
 		IdleTimeout:       idleTime,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"twohop"
@@ -35,13 +36,27 @@ func assemble(c *config.Config, log *slog.Logger, answered func(publish bool, st
 		return nil, err
 	}
 	p := &parts{engine: eng}
+	// The engine may drop what expired before the subscriptions are there; they
+	// find that out when they start.
+	var subs atomic.Pointer[subscription.Manager]
 	p.hub = hub.New(eng, hub.Options{
 		TailBytes: int(c.TailBufferBytes),
 		PageBytes: int(c.PageBytes),
-		// No append comes before the subscriptions are there: clients make
-		// them, and there are none yet.
-		Changed: func(channel string, tail twohop.Offset) { p.subscriptions.Changed(channel, tail) },
-		Lost:    func() { p.subscriptions.Recheck() },
+		Changed: func(channel string, tail twohop.Offset) {
+			if m := subs.Load(); m != nil {
+				m.Changed(channel, tail)
+			}
+		},
+		Deleted: func(channel string) {
+			if m := subs.Load(); m != nil {
+				m.Deleted(channel)
+			}
+		},
+		Lost: func() {
+			if m := subs.Load(); m != nil {
+				m.Recheck()
+			}
+		},
 	})
 	p.subscriptions = subscription.New(p.hub, subscription.Options{
 		PublicURL:      c.PublicURL,
@@ -51,6 +66,7 @@ func assemble(c *config.Config, log *slog.Logger, answered func(publish bool, st
 		NameBytes:      int(c.Limits.NameBytes),
 		Log:            log.With("component", "subscription"),
 	})
+	subs.Store(p.subscriptions)
 	if err := p.subscriptions.Start(context.Background()); err != nil { //nolint:forbidigo // they live until Stop
 		return nil, errors.Join(fmt.Errorf("starting the subscriptions: %w", err), p.close())
 	}
@@ -83,6 +99,7 @@ func assemble(c *config.Config, log *slog.Logger, answered func(publish bool, st
 		HeaderBytes:   int(c.Limits.HeaderBytes),
 		PublishItems:  int(c.Limits.PublishItems),
 		Origins:       c.CORS.Origins,
+		Hosts:         hosts(c),
 		Subscriptions: p.subscriptions,
 		Many:          p.many,
 		Logger:        log.With("component", "httpstream"),

@@ -29,13 +29,24 @@ const (
 	MinInterval = time.Second
 )
 
-// Parse reads a budget as a read states it: a Go duration from 0s to Max.
+// Parse reads a budget as a read states it, a Go duration from 0s to Max, and
+// returns the one in force.
 func Parse(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > Max {
 		return 0, errRange
 	}
-	return d, nil
+	return InForce(d), nil
+}
+
+// InForce is a budget rounded down to whole milliseconds and two digits. Readers
+// with the same one are woken together, so there must not be many.
+func InForce(d time.Duration) time.Duration {
+	unit := time.Millisecond
+	for d >= 100*unit {
+		unit *= 10
+	}
+	return d.Truncate(unit)
 }
 
 // Form is what Parse accepts, in words.

@@ -41,6 +41,43 @@ func TestAdvise(t *testing.T) {
 	}
 }
 
+func TestInForce(t *testing.T) {
+	f := func(stated, want string) {
+		t.Helper()
+		d, err := budget.Parse(stated)
+		if err != nil || d.String() != want {
+			t.Errorf("of %s %v is in force, %v; want %s", stated, d, err, want)
+		}
+	}
+	f("0s", "0s")
+	f("999999ns", "0s")
+	f("1ms", "1ms")
+	f("99.9ms", "99ms")
+	f("250ms", "250ms")
+	f("100.000001ms", "100ms")
+	f("999ms", "990ms")
+	f("1.5s", "1.5s")
+	f("1234ms", "1.2s")
+	f("99.9s", "1m39s")
+	f("5m", "5m0s")
+
+	all := map[time.Duration]bool{}
+	rapid.Check(t, func(t *rapid.T) {
+		b := time.Duration(rapid.Int64Range(0, int64(budget.Max)).Draw(t, "budget"))
+		got := budget.InForce(b)
+		if got > b || b-got >= max(time.Millisecond, b/10) || budget.InForce(got) != got {
+			t.Fatalf("of %v %v is in force", b, got)
+		}
+		all[got] = true
+	})
+	for b := range time.Duration(300_000) {
+		all[budget.InForce(b*time.Millisecond)] = true
+	}
+	if len(all) > 400 {
+		t.Errorf("there are %d budgets", len(all))
+	}
+}
+
 // Whoever polls as advised, through a cache that keeps answers at the tail as
 // long as it may, has every record within the budget.
 func TestAdvisedPollsMeetTheBudget(t *testing.T) {

@@ -98,7 +98,16 @@ func (c *cutter) records() Records {
 		c.data = append([]byte(nil), c.body[c.from:end]...)
 		c.data = append(c.data[:n-1], ',')
 	}
-	return Records{Data: c.data, Ends: c.ends}
+	return Records{Data: fitting(c.data), Ends: fitting(c.ends)}
+}
+
+// fitting is s without much more room than it takes: it is kept for long, and
+// counted as what it holds.
+func fitting[T any](s []T) []T {
+	if cap(s)-len(s) > 64+len(s)/8 {
+		return append([]T(nil), s...)
+	}
+	return s
 }
 
 // appendOneLine appends a checked JSON value with spaces for line breaks, which

@@ -42,6 +42,18 @@ func TestJSONRecords(t *testing.T) {
 	f(`true`, `true`)
 }
 
+// What is kept of a body is counted as what it holds: it must not hold on to the
+// rest of the body.
+func TestJSONRecordsKeepNoSpace(t *testing.T) {
+	space := strings.Repeat(" ", 1<<20)
+	for _, body := range []string{space + "1", "[1," + space + "1]", "[" + space + "1" + space + "]", "[1,2" + strings.Repeat(space+",3", 3) + "]"} {
+		r, err := JSONRecords([]byte(body))
+		if err != nil || cap(r.Data) > 256 || cap(r.Ends) > 128 {
+			t.Errorf("%d bytes are kept of %d, and %d ends of %d, %v", cap(r.Data), len(r.Data), cap(r.Ends), len(r.Ends), err)
+		}
+	}
+}
+
 func TestJSONErrorsSayWhere(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()

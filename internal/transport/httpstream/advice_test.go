@@ -18,7 +18,7 @@ func TestAdvice(t *testing.T) {
 		for _, c := range []struct{ budget, told, advice, event string }{
 			{"", "", "", ""},
 			{"0s", "0s", "transport=sse", ""},
-			{"1999ms", "1.999s", "transport=sse", ""},
+			{"1999ms", "1.9s", "transport=sse", ""},
 			{"2s", "2s", "transport=poll; interval=1s", `{"transport":"poll","interval":1000}`},
 			{"4s", "4s", "transport=poll; interval=3s", `{"transport":"poll","interval":3000}`},
 			{"5m", "5m0s", "transport=poll; interval=4m59s", `{"transport":"poll","interval":299000}`},

@@ -373,3 +373,16 @@ func TestMissingChannel(t *testing.T) {
 		}
 	}, all...)
 }
+
+// What is kept with a channel, and sent with every answer, is small.
+func TestLongWords(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s, unchanged := badSite(t, m)
+		long := "text/plain; x=" + strings.Repeat("a", 300)
+		s.expect(s.do("PUT", "stream/d", "", "Content-Type", long), 400, "invalid_content_type")
+		s.expect(s.post("d", long, "x"), 400, "invalid_content_type")
+		s.expect(s.post("c", asJSON, "[3]", "Stream-Seq", strings.Repeat("s", 1025)), 400, "invalid_header")
+		unchanged()
+		s.expect(s.post("c", asJSON, "[3]", "Stream-Seq", strings.Repeat("s", 1024)), 204, "")
+	}, plain...)
+}

@@ -27,6 +27,7 @@ var status = map[twohop.Code]int{
 	twohop.CodeProducerEpoch:      http.StatusForbidden,
 	twohop.CodeReserved:           http.StatusForbidden,
 	twohop.CodeOrigin:             http.StatusForbidden,
+	twohop.CodeHost:               http.StatusForbidden,
 	twohop.CodeNotFound:           http.StatusNotFound,
 	twohop.CodeMethod:             http.StatusMethodNotAllowed,
 	twohop.CodeTimeout:            http.StatusRequestTimeout,

@@ -38,6 +38,7 @@ type Options struct {
 	HeaderBytes   int           // of a request, on loops; 32 KiB
 	PublishItems  int           // of a POST /v1/publish; 1,000
 	Origins       []string      // browsers' origins that may come from elsewhere: "https://app.example", "*"; loopback always may
+	Hosts         wire.Hosts    // under which loops may be asked; others they hand over, to be refused
 	Subscriptions http.Handler  // takes /v1/stream/__ds/
 	Many          http.Handler  // takes /v1/ws and /v1/subscribe
 	Logger        *slog.Logger

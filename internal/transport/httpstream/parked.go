@@ -97,7 +97,8 @@ type parkedLoop struct {
 		raw   []byte
 		query query
 	}
-	last     bool // nothing has come behind the request
+	last     bool   // nothing has come behind the request
+	host     string // the last one that was known
 	draining bool
 	finishes bool // takes on no more requests
 	date     []byte

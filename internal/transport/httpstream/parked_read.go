@@ -98,7 +98,20 @@ func (p *parkedLoop) fields(a *ask) bool {
 			}
 		}
 	}
-	return len(origin) == 0 || p.cors(a, string(host), string(origin))
+	return p.known(host) && (len(origin) == 0 || p.cors(a, string(host), string(origin)))
+}
+
+// known reports whether the server may be asked for under such a name.
+func (p *parkedLoop) known(host []byte) bool {
+	if p.h.opts.Hosts == nil || string(host) == p.host {
+		return true
+	}
+	name := string(host)
+	if !p.h.opts.Hosts.Allow(name) {
+		return false
+	}
+	p.host = name
+	return true
 }
 
 // cors makes the header lines for a page of another origin; false refuses it.
@@ -533,6 +546,7 @@ func (r *reader) nothing() {
 	}
 	ch, v := r.g.ch, &r.p.nothing
 	if !ch.AtTail(r.at, v) {
+		r.c.SetDue(catchWait) // if it turns out that there is no news, it ends then
 		r.visit(&memo{from: r.at, view: ch.TryRead(r.at)})
 		return
 	}

@@ -222,7 +222,10 @@ func (h *Handler) acknowledge(hd http.Header, a *twohop.Append, ack twohop.Ack) 
 	}
 }
 
-const maxKeyBytes = 255
+const (
+	maxKeyBytes = 255
+	maxSeqBytes = 1 << 10 // it is kept with the channel
+)
 
 // conditions reads the headers of an append.
 func conditions(a *twohop.Append, hd http.Header) error {
@@ -232,6 +235,9 @@ func conditions(a *twohop.Append, hd http.Header) error {
 	}
 	if a.Seq, err = only(hd, "Stream-Seq"); err != nil {
 		return err
+	}
+	if len(a.Seq) > maxSeqBytes {
+		return badHeader("Stream-Seq", a.Seq, "at most 1,024 bytes")
 	}
 	if v, has := hd["Idempotency-Key"]; has {
 		a.Key = v[0]
