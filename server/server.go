@@ -93,7 +93,7 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // idleTime is how long a connection without a request is kept.
-const idleTime = 2 * time.Minute
+const idleTime = 3 * time.Minute
 
 func (s *Server) serve(ctx context.Context) error {
 	ln, err := listen(ctx, s.config.Listen)

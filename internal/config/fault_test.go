@@ -59,7 +59,22 @@ func TestFaults(t *testing.T) {
 	f("listen: 127.0.0.1:70000\n", `f:1: listen: "127.0.0.1:70000" has no port between 0 and 65535 (write HOST:PORT, for example 127.0.0.1:4437 or 0.0.0.0:4437)`)
 	f("debug: {listen: \":6060\"}\n", `f:1: debug.listen: ":6060" is not a loopback address (profiles show the inside of the process; write for example 127.0.0.1:4438)`)
 	f("public_url: live.example.com\n", `f:1: public_url: "live.example.com" is not an http or https address`)
+	for _, address := range []string{"https://live.example.com?a=b", "https://live.example.com?", "https://live.example.com/#x", "https://user@live.example.com"} {
+		f("public_url: "+address+"\n", `f:1: public_url: "`+address+`" has a user, a query or a fragment (write scheme and host, for example https://live.example.com)`)
+	}
+	f("public_url: https://live.example.com/behind/a/path\n")
 	f("cors:\n  origins: [app.example.com]\n", `f:2: cors.origins: "app.example.com" is not an origin (write scheme and host, for example https://app.example.com, or *)`)
+	f("cors:\n  origins: ['*', https://app.example.com, 'http://app.example.com:8080', 'https://app.example.com:80', 'http://[::2]:1', capacitor://localhost]\n")
+	f("cors: {origins: ['https://*.example.com']}\n", `f:1: cors.origins: "https://*.example.com" is the origin of no page: there are no wildcards (name each origin, or write * for any)`)
+	f("cors: {origins: ['https://bücher.example']}\n", `f:1: cors.origins: "https://bücher.example" is not as browsers send it: they write the host in ASCII (write its name that begins with xn--)`)
+	f("cors: {origins: ['https://app.example.com#x']}\n", `f:1: cors.origins: "https://app.example.com#x" is not an origin (write scheme and host, for example https://app.example.com, or *)`)
+	for origin, sent := range map[string]string{
+		"https://App.Example.com": "https://app.example.com", "HTTPS://app.example.com": "https://app.example.com", "https://app.example.com#": "https://app.example.com",
+		"https://app.example.com:443": "https://app.example.com", "http://app.example.com:80": "http://app.example.com", "http://app.example.com:": "http://app.example.com",
+		"https://APP.example.com:8443": "https://app.example.com:8443", "http://[FE80::2]:80": "http://[fe80::2]",
+	} {
+		f("cors: {origins: ['"+origin+"']}\n", `f:1: cors.origins: "`+origin+`" is not as browsers send it (write `+sent+`)`)
+	}
 	f("cors: {origins: \"*\"}\n", `f:1: cors.origins: a list is expected here, not "*" (begin each item with a dash)`)
 	f("cors: {origins: [5]}\n", `f:1: cors.origins[0]: text is expected here, not "5"`)
 	f("data: ''\n", "f:1: data: is empty, but the disk engine needs a directory")
@@ -67,6 +82,10 @@ func TestFaults(t *testing.T) {
 	f("data: [a\n", "f:1: did not find expected ',' or ']'")
 	f("rules:\n  - create: on-publish\n", `f:2: rules[0]: has no match (a rule needs match: and the names that it is for, for example match: "logs/**")`)
 	f("rules:\n  - match: 'a[b'\n", `f:2: rules[0].match: "a[b" is malformed (a [ needs its ]; write a literal one as \[)`)
+	for _, match := range []string{"/logs/**", "logs//x", "logs/", "./logs", "logs/../x", "/"} {
+		f("rules:\n  - match: '"+match+"'\n", `f:2: rules[0].match: "`+match+`" matches no channel: no segment of a name is empty, . or .. (write for example "logs/**")`)
+	}
+	f("rules:\n  - match: '**'\n  - match: '*/.x/..y'\n")
 	f("rules:\n  - match: a\n    create: on_publish\n", `f:3: rules[0].create: "on_publish" is none of never, on-publish; did you mean on-publish?`)
 	f("rules:\n  - match: a\n    content_type: json\n", `f:3: rules[0].content_type: "json" is not a media type (write for example application/json)`)
 	f("rules:\n  - match: a\n    retention: {ages: 1d}\n", "f:3: rules[0].retention.ages: is not an option (did you mean rules[0].retention.age?)")

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"twohop"
 )
@@ -40,12 +41,12 @@ func (c *Config) check() Faults {
 	if c.Debug.Listen != "" && !isLoopback(c.Debug.Listen) {
 		add("debug.listen", fmt.Sprintf("%q is not a loopback address", c.Debug.Listen), "profiles show the inside of the process; write for example 127.0.0.1:4438")
 	}
-	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		add("public_url", fmt.Sprintf("%q is not an http or https address", c.PublicURL), "")
+	if message, hint := checkPublicURL(c.PublicURL); message != "" {
+		add("public_url", message, hint)
 	}
 	for _, origin := range c.CORS.Origins {
-		if message := checkOrigin(origin); message != "" {
-			add("cors.origins", message, "write scheme and host, for example https://app.example.com, or *")
+		if message, hint := checkOrigin(origin); message != "" {
+			add("cors.origins", message, hint)
 		}
 	}
 	for i := range c.Rules {
@@ -97,15 +98,49 @@ func checkAddress(address string) string {
 	return ""
 }
 
-func checkOrigin(origin string) string {
+// checkPublicURL: paths are appended to it.
+func checkPublicURL(address string) (message, hint string) {
+	u, err := url.Parse(address)
+	switch {
+	case address == "":
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Sprintf("%q is not an http or https address", address), ""
+	case u.User != nil || strings.ContainsAny(address, "?#"):
+		return fmt.Sprintf("%q has a user, a query or a fragment", address), "write scheme and host, for example https://live.example.com"
+	}
+	return "", ""
+}
+
+// checkOrigin refuses what no browser sends: origins are compared byte for byte.
+func checkOrigin(origin string) (message, hint string) {
 	if origin == "*" {
-		return ""
+		return "", ""
 	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-		return fmt.Sprintf("%q is not an origin", origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
+		return fmt.Sprintf("%q is not an origin", origin), "write scheme and host, for example https://app.example.com, or *"
 	}
-	return ""
+	switch sent := asSent(u); {
+	case strings.Contains(u.Host, "*"):
+		return fmt.Sprintf("%q is the origin of no page: there are no wildcards", origin), "name each origin, or write * for any"
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return r >= utf8.RuneSelf }):
+		return fmt.Sprintf("%q is not as browsers send it: they write the host in ASCII", origin), "write its name that begins with xn--"
+	case sent != origin:
+		return fmt.Sprintf("%q is not as browsers send it", origin), "write " + sent
+	}
+	return "", ""
+}
+
+// asSent is an origin as browsers send it.
+func asSent(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != "" && port != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		host += ":" + port
+	}
+	return u.Scheme + "://" + host
 }
 
 func (c *Config) checkRule(i int) Faults {
@@ -125,6 +160,8 @@ func (c *Config) checkRule(i int) Faults {
 		add("", "has no match", `a rule needs match: and the names that it is for, for example match: "logs/**"`)
 	case twohop.CheckGlob(r.Match) != nil:
 		add(".match", fmt.Sprintf("%q is malformed", r.Match), `a [ needs its ]; write a literal one as \[`)
+	case slices.ContainsFunc(strings.Split(r.Match, "/"), func(segment string) bool { return segment == "" || segment == "." || segment == ".." }):
+		add(".match", fmt.Sprintf("%q matches no channel: no segment of a name is empty, . or ..", r.Match), `write for example "logs/**"`)
 	}
 	if r.ContentType != "" && twohop.CheckContentType(r.ContentType) != nil {
 		add(".content_type", fmt.Sprintf("%q is not a media type", r.ContentType), "write for example application/json")

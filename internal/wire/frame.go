@@ -45,24 +45,25 @@ type ClientFrame struct {
 }
 
 // ParseClientFrame reads a message of a client into f, whose slices it uses
-// again. An error of CodeInvalidFrame means that the message is no frame; with
+// again. Of a frame that names more than so many channels it reads no further:
+// one of a megabyte has room for hundreds of thousands. An error of CodeInvalidFrame means that the message is no frame; with
 // any other the frame is refused, and f has its type and id. What is wrong with
 // one channel of a subscribe, or with the item of a publish, stands there.
 //
 // Members that are not known are ignored, and null is as if the member were not
 // there. A member that is known and given twice makes the frame ambiguous, so
 // that it is none.
-func ParseClientFrame(b []byte, f *ClientFrame) error {
+func ParseClientFrame(b []byte, f *ClientFrame, channels int) error {
 	clear(f.Subs)
 	*f = ClientFrame{Subs: f.Subs[:0], Names: f.Names[:0]}
 	var o object
 	if err := o.read(b); err != nil {
 		return asFrameError(err)
 	}
-	return asFrameError(f.read(&o))
+	return asFrameError(f.read(&o, channels))
 }
 
-func (f *ClientFrame) read(o *object) error {
+func (f *ClientFrame) read(o *object, channels int) error {
 	if err := f.id(o.v[mID]); err != nil {
 		return err
 	}
@@ -72,9 +73,9 @@ func (f *ClientFrame) read(o *object) error {
 	var err error
 	switch f.Type {
 	case FrameSubscribe:
-		f.Subs, err = o.follows(f.Subs, true)
+		f.Subs, err = o.follows(f.Subs, channels, true)
 	case FrameUnsubscribe:
-		err = f.names(o)
+		err = f.names(o, channels)
 	case FramePublish:
 		err = f.Item.read(o)
 	case FrameToken:
@@ -129,7 +130,7 @@ func (f *ClientFrame) id(v []byte) error {
 }
 
 // names reads the channels of an unsubscribe.
-func (f *ClientFrame) names(o *object) error {
+func (f *ClientFrame) names(o *object, most int) error {
 	list := o.v[mChannels]
 	name, has, err := o.text(mChannel)
 	if err != nil {
@@ -146,6 +147,9 @@ func (f *ClientFrame) names(o *object) error {
 		if v[0] != '"' {
 			return noFrame("channels of an unsubscribe has to be an array of strings")
 		}
+		if len(f.Names) == most {
+			return TooManyChannels(most)
+		}
 		f.Names = append(f.Names, unquote(v))
 		return nil
 	})
@@ -153,6 +157,13 @@ func (f *ClientFrame) names(o *object) error {
 		err = badFrame("channels is empty", "name at least one channel")
 	}
 	return err
+}
+
+// TooManyChannels refuses what names, or would follow, more channels than one
+// connection may.
+func TooManyChannels(limit int) *twohop.Error {
+	return &twohop.Error{Code: CodeTooManyChannels, Message: fmt.Sprintf("more than %d channels, which is as many as one connection may follow", limit),
+		Hint: "follow them on several connections; limits.channels sets the limit"}
 }
 
 // noFrame is an error that ends a connection.

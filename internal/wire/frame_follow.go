@@ -26,14 +26,15 @@ type Follow struct {
 	Err         *twohop.Error
 }
 
-// follows appends the channels of a subscribe: either a list or, if one is
-// allowed, the members themselves.
-func (o *object) follows(to []Follow, one bool) ([]Follow, error) {
+// follows appends the channels of a subscribe, up to so many: those of a list
+// or, of a frame, also the members themselves. An element that names no channel
+// is wrong by itself in a frame, and ends the reading of a request.
+func (o *object) follows(to []Follow, most int, frame bool) ([]Follow, error) {
 	list := o.v[mChannels]
-	if one && (list == nil) == (o.v[mChannel] == nil) {
+	if frame && (list == nil) == (o.v[mChannel] == nil) {
 		return to, badFrame("a frame needs either channel or channels", `send {"type":"subscribe","channels":[{"channel":"a","offset":"-1"}]}`)
 	}
-	if list == nil && one {
+	if list == nil && frame {
 		var f Follow
 		err := f.read(o)
 		return append(to, f), err
@@ -45,14 +46,22 @@ func (o *object) follows(to []Follow, one bool) ([]Follow, error) {
 		if v[0] != '{' {
 			return noFrame("channels has to be an array of objects")
 		}
+		if len(to) == most {
+			return TooManyChannels(most)
+		}
 		var in object
 		if err := in.read(v); err != nil {
 			return err
 		}
 		var f Follow
-		err := f.read(&in)
+		if err := f.read(&in); err != nil {
+			return err
+		}
+		if !frame && f.Err != nil && f.Err.Channel == "" {
+			return f.Err
+		}
 		to = append(to, f)
-		return err
+		return nil
 	})
 	if err == nil && len(to) == 0 {
 		err = badFrame("channels is empty", "name at least one channel")

@@ -18,15 +18,16 @@ type Item struct {
 	HasBase64      bool
 	ContentType    string
 	IdempotencyKey string
-	IfMatch        string
+	If             *twohop.Offset // of ifMatch
 	Close          bool
 	Producer       *twohop.Producer
 	Err            *twohop.Error // what is wrong with it beyond types
 }
 
 const (
-	itemHint    = `send {"channel":"a","records":[...]}; PROTOCOL.md section 6 shows all members`
-	maxKeyBytes = 255
+	itemHint     = `send {"channel":"a","records":[...]}; PROTOCOL.md section 6 shows all members`
+	producerHint = `send {"id":"p","epoch":0,"seq":0}`
+	maxKeyBytes  = 255
 )
 
 func (it *Item) read(o *object) (err error) {
@@ -52,16 +53,11 @@ func (it *Item) read(o *object) (err error) {
 			it.fail(fmt.Sprintf("base64 is malformed at byte %d", int64(at)), itemHint)
 		}
 	}
-	for _, t := range [...]struct {
-		m  member
-		to *string
-	}{{mContentType, &it.ContentType}, {mIdempotencyKey, &it.IdempotencyKey}, {mIfMatch, &it.IfMatch}} {
-		if o.v[t.m] == nil {
-			continue
-		}
-		if *t.to, _, err = o.text(t.m); err != nil {
-			return err
-		}
+	if it.ContentType, _, err = o.text(mContentType); err != nil {
+		return err
+	}
+	if err = it.conditions(o); err != nil {
+		return err
 	}
 	if it.Close, err = o.flag(mClose); err != nil {
 		return err
@@ -72,10 +68,48 @@ func (it *Item) read(o *object) (err error) {
 	return nil
 }
 
-func (it *Item) fail(message, hint string) {
+// conditions reads what a publish depends on. What is there but empty is refused:
+// who sent it meant one, and without it the publish would be carried out anyhow.
+func (it *Item) conditions(o *object) error {
+	key, has, err := o.text(mIdempotencyKey)
+	if err != nil {
+		return err
+	}
+	if it.IdempotencyKey = key; has && (key == "" || len(key) > maxKeyBytes) {
+		it.fail(fmt.Sprintf("idempotencyKey has %d bytes, 1 to %d are possible", len(key), maxKeyBytes), "give another key, or leave it out")
+	}
+	match, has, err := o.text(mIfMatch)
+	if err != nil || !has {
+		return err
+	}
+	if it.If, err = ParseIfMatch(match); err != nil {
+		e, _ := err.(*twohop.Error) //nolint:errorlint // ParseIfMatch has no other
+		it.refuse(e)
+	}
+	return nil
+}
+
+// ParseIfMatch reads an item's ifMatch, which may stand in quotes as its header
+// does.
+func ParseIfMatch(s string) (*twohop.Offset, error) {
+	o, err := twohop.ParseOffset(strings.Trim(strings.TrimSpace(s), `"`))
+	if err == nil {
+		return &o, nil
+	}
+	if len(s) > 80 {
+		s = s[:80] + "..."
+	}
+	return nil, &twohop.Error{Code: twohop.CodeInvalidOffset, Message: fmt.Sprintf("ifMatch %q is not an offset", s),
+		Hint: "use the offset that the tail has to be at, as the server gave it, or leave ifMatch out"}
+}
+
+func (it *Item) fail(message, hint string) { it.refuse(badFrame(message, hint)) }
+
+// refuse notes what is wrong with it, unless something was before.
+func (it *Item) refuse(e *twohop.Error) {
 	if it.Err == nil {
-		it.Err = badFrame(message, hint)
-		it.Err.Channel = it.Channel
+		e.Channel = it.Channel
+		it.Err = e
 	}
 }
 
@@ -87,20 +121,24 @@ func (it *Item) producer(v []byte) error {
 	if err := o.read(v); err != nil {
 		return err
 	}
-	id, _, err := o.text(mID)
+	id, hasID, err := o.text(mID)
 	if err != nil {
 		return err
 	}
-	epoch, _, err := o.number(mEpoch)
+	epoch, hasEpoch, err := o.number(mEpoch)
 	if err != nil {
 		return err
 	}
-	seq, _, err := o.number(mSeq)
+	seq, hasSeq, err := o.number(mSeq)
 	if err != nil {
 		return err
+	}
+	if !hasID || !hasEpoch || !hasSeq {
+		it.fail("the producer lacks one of id, epoch and seq", producerHint)
+		return nil
 	}
 	if id == "" || len(id) > maxKeyBytes || epoch < 0 || epoch > maxSafe || seq < 0 || seq > maxSafe {
-		it.fail("the producer is malformed", `send {"id":"p","epoch":0,"seq":0}`)
+		it.fail("the producer is malformed", producerHint)
 		return nil
 	}
 	it.Producer = &twohop.Producer{ID: id, Epoch: uint64(epoch), Seq: uint64(seq)}
@@ -117,20 +155,10 @@ func (it *Item) Append(nameBytes int) (*twohop.Append, error) {
 		return nil, &twohop.Error{Code: twohop.CodeReserved, Channel: it.Channel, Message: "the channel belongs to the server",
 			Hint: "use a name that begins neither with $ nor with __ds/"}
 	}
-	if len(it.IdempotencyKey) > maxKeyBytes {
-		it.fail("idempotencyKey has more than 255 bytes", "use a shorter key")
-	}
 	if it.Err != nil {
 		return nil, it.Err
 	}
-	a := &twohop.Append{Channel: it.Channel, ContentType: it.ContentType, Key: it.IdempotencyKey, Producer: it.Producer, Close: it.Close}
-	if it.IfMatch != "" {
-		o, err := twohop.ParseOffset(strings.Trim(strings.TrimSpace(it.IfMatch), `"`))
-		if err != nil {
-			return nil, err
-		}
-		a.If = &o
-	}
+	a := &twohop.Append{Channel: it.Channel, ContentType: it.ContentType, Key: it.IdempotencyKey, If: it.If, Producer: it.Producer, Close: it.Close}
 	recs, err := it.records(a)
 	if err != nil {
 		return nil, err

@@ -203,7 +203,7 @@ func integer(v []byte) (n int64, ok bool) {
 	if minus {
 		n = -n
 	}
-	return n, true
+	return n, len(digits) > 0
 }
 
 // unquote decodes a JSON string that was scanned already. Halves of a character

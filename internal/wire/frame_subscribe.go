@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -18,14 +17,16 @@ type Subscribe struct {
 	Subs   []Follow
 }
 
-// ParseSubscribeBody reads the body of a POST. What is wrong with all channels is
+// ParseSubscribeBody reads the body of a POST, which may name so many channels;
+// of one that names more, or an element that names none, it reads no further: a
+// body has room for millions. What is wrong with all channels is
 // wrong with the request; else each that it is wrong with has it as its Err.
-func ParseSubscribeBody(b []byte) (*Subscribe, error) {
+func ParseSubscribeBody(b []byte, channels int) (*Subscribe, error) {
 	var o object
 	err := o.read(b)
 	s := &Subscribe{}
 	if err == nil {
-		err = s.read(&o)
+		err = s.read(&o, channels)
 	}
 	if e, ok := errors.AsType[*twohop.Error](err); ok && e.Code == CodeInvalidFrame {
 		e.Code = twohop.CodeInvalidRequest
@@ -38,7 +39,7 @@ func ParseSubscribeBody(b []byte) (*Subscribe, error) {
 	return s, nil
 }
 
-func (s *Subscribe) read(o *object) (err error) {
+func (s *Subscribe) read(o *object, channels int) (err error) {
 	if s.Live, _, err = o.text(mLive); err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (s *Subscribe) read(o *object) (err error) {
 	if o.v[mChannel] != nil {
 		return badFrame("channel stands beside channels", `name the channels in channels: [{"channel":"a"}]`)
 	}
-	if s.Subs, err = o.follows(s.Subs, false); err != nil {
+	if s.Subs, err = o.follows(s.Subs, channels, false); err != nil {
 		return err
 	}
 	return s.settle(&all)
@@ -70,11 +71,8 @@ func (s *Subscribe) settle(all *Follow) error {
 	good := 0
 	for i := range s.Subs {
 		f := &s.Subs[i]
-		switch {
-		case f.Err == nil:
+		if f.Err == nil {
 			good++
-		case f.Err.Channel == "": // it names none
-			return f.Err
 		}
 		if !f.HasFrom {
 			f.From, f.TailRecords, f.Since, f.HasFrom = all.From, all.TailRecords, all.Since, all.HasFrom
@@ -90,8 +88,9 @@ func (s *Subscribe) settle(all *Follow) error {
 	return nil
 }
 
-// ParseSubscribeQuery reads the parameters of a GET, whose order counts.
-func ParseSubscribeQuery(raw string) (*Subscribe, error) {
+// ParseSubscribeQuery reads the parameters of a GET, whose order counts, and
+// which may name so many channels.
+func ParseSubscribeQuery(raw string, channels int) (*Subscribe, error) {
 	s := &Subscribe{}
 	var o object // of the channel that is read, or before the first one of all
 	var all Follow
@@ -99,6 +98,9 @@ func ParseSubscribeQuery(raw string) (*Subscribe, error) {
 		defer func() { o = object{} }()
 		if first {
 			return all.settings(&o)
+		}
+		if len(s.Subs) == channels {
+			return TooManyChannels(channels)
 		}
 		s.Subs = append(s.Subs, Follow{})
 		return s.Subs[len(s.Subs)-1].read(&o)
@@ -133,7 +135,7 @@ func ParseSubscribeQuery(raw string) (*Subscribe, error) {
 		case mResume:
 			s.Resume, seen[name] = value, true
 		case mTailRecords:
-			if _, err := strconv.ParseInt(value, 10, 64); err != nil {
+			if _, ok := integer([]byte(value)); !ok {
 				all.bad(m, value, "a number from 0 to 1000000")
 				return nil, all.Err
 			}

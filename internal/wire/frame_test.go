@@ -12,6 +12,8 @@ import (
 	"twohop"
 )
 
+const channels = 10_000 // that a frame may name
+
 // A frame is used again for the next message, and nothing of the last one stays.
 func TestClientFrameIsUsedAgain(t *testing.T) {
 	var f ClientFrame
@@ -21,9 +23,9 @@ func TestClientFrameIsUsedAgain(t *testing.T) {
 		`{"type":"unsubscribe","channels":["a"]}`,
 		`{"type":"token","token":"t"}`, `{"type":"what"}`, `{`,
 	} {
-		_ = ParseClientFrame([]byte(in), &f)
+		_ = ParseClientFrame([]byte(in), &f, channels)
 	}
-	if err := ParseClientFrame([]byte(`{"type":"subscribe","channel":"c"}`), &f); err != nil {
+	if err := ParseClientFrame([]byte(`{"type":"subscribe","channel":"c"}`), &f, channels); err != nil {
 		t.Fatal(err)
 	}
 	got := fmt.Sprintf("%+v", f)
@@ -38,7 +40,7 @@ func TestItemIsItsOwn(t *testing.T) {
 	for _, in := range []string{`"records":[1,2]`, `"text":"abc"`, `"base64":"YWJj"`} {
 		b := []byte(`{"type":"publish","channel":"a",` + in + `,"idempotencyKey":"k"}`)
 		var f ClientFrame
-		if err := ParseClientFrame(b, &f); err != nil {
+		if err := ParseClientFrame(b, &f, channels); err != nil {
 			t.Fatal(err)
 		}
 		a, err := f.Item.Append(255)
@@ -69,7 +71,7 @@ func FuzzParseClientFrame(f *testing.F) {
 	var fr ClientFrame
 	f.Fuzz(func(t *testing.T, in []byte) {
 		before := bytes.Clone(in)
-		err := ParseClientFrame(in, &fr)
+		err := ParseClientFrame(in, &fr, channels)
 		if !bytes.Equal(in, before) {
 			t.Fatal("the message was written to")
 		}
@@ -180,7 +182,7 @@ func BenchmarkParseClientFrame(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(msg)))
 			for b.Loop() {
-				if err := ParseClientFrame(msg, &f); err != nil {
+				if err := ParseClientFrame(msg, &f, channels); err != nil {
 					b.Fatal(err)
 				}
 				if f.Type == FramePublish {

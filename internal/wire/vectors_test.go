@@ -61,7 +61,7 @@ func TestVectorsOfClientFrames(t *testing.T) {
 		Frame             map[string]any
 	}](t, "client_frames.json") {
 		text := []byte(v.Text)
-		err := ParseClientFrame(text, &f)
+		err := ParseClientFrame(text, &f, channels)
 		if string(text) != v.Text {
 			t.Fatalf("%s: the message was written to", v.Name)
 		}
@@ -369,7 +369,7 @@ func (m *talk) client(t *testing.T, c map[string]any) {
 		t.Fatal(err)
 	}
 	var f ClientFrame
-	if err := ParseClientFrame(b, &f); err != nil {
+	if err := ParseClientFrame(b, &f, channels); err != nil {
 		t.Fatalf("%s: %v", b, err)
 	}
 	if m.open == nil {

@@ -20,13 +20,13 @@ type item struct {
 	Text           *string         `json:"text"`
 	Base64         *[]byte         `json:"base64"`
 	ContentType    string          `json:"contentType"`
-	IdempotencyKey string          `json:"idempotencyKey"`
-	IfMatch        string          `json:"ifMatch"`
+	IdempotencyKey *string         `json:"idempotencyKey"`
+	IfMatch        *string         `json:"ifMatch"`
 	Close          bool            `json:"close"`
 	Producer       *struct {
-		ID    string `json:"id"`
-		Epoch uint64 `json:"epoch"`
-		Seq   uint64 `json:"seq"`
+		ID    *string `json:"id"`
+		Epoch *uint64 `json:"epoch"`
+		Seq   *uint64 `json:"seq"`
 	} `json:"producer"`
 }
 
@@ -161,28 +161,43 @@ func (h *Handler) itemAppend(it *item) (*twohop.Append, error) {
 		return nil, &twohop.Error{Code: twohop.CodeReserved, Channel: it.Channel, Message: "the channel belongs to the server",
 			Hint: "use a name that begins neither with $ nor with __ds/"}
 	}
-	a := &twohop.Append{Channel: it.Channel, ContentType: it.ContentType, Key: it.IdempotencyKey, Close: it.Close}
-	if len(a.Key) > maxKeyBytes {
-		return nil, badItem(it, "idempotencyKey has more than 255 bytes", "use a shorter key")
-	}
-	if it.IfMatch != "" {
-		o, err := ifMatch(it.IfMatch)
-		if err != nil {
-			return nil, err
-		}
-		a.If = o
-	}
-	if p := it.Producer; p != nil {
-		if p.ID == "" || len(p.ID) > maxKeyBytes || p.Epoch >= 1<<53 || p.Seq >= 1<<53 {
-			return nil, badItem(it, "the producer is malformed", `send {"id":"p","epoch":0,"seq":0}`)
-		}
-		a.Producer = &twohop.Producer{ID: p.ID, Epoch: p.Epoch, Seq: p.Seq}
+	a := &twohop.Append{Channel: it.Channel, ContentType: it.ContentType, Close: it.Close}
+	if err := it.conditions(a); err != nil {
+		return nil, err
 	}
 	if err := itemRecords(it, a); err != nil {
 		return nil, err
 	}
 	a.Create = h.opts.Rules.Spec(it.Channel, a.ContentType)
 	return a, nil
+}
+
+// conditions sets what the append depends on. What is there but empty is refused:
+// who sent it meant one, and without it the publish would be carried out anyhow.
+func (it *item) conditions(a *twohop.Append) (err error) {
+	if k := it.IdempotencyKey; k != nil {
+		if a.Key = *k; a.Key == "" || len(a.Key) > maxKeyBytes {
+			return badItem(it, fmt.Sprintf("idempotencyKey has %d bytes, 1 to %d are possible", len(a.Key), maxKeyBytes), "give another key, or leave it out")
+		}
+	}
+	if it.IfMatch != nil {
+		if a.If, err = wire.ParseIfMatch(*it.IfMatch); err != nil {
+			return err
+		}
+	}
+	p := it.Producer
+	if p == nil {
+		return nil
+	}
+	const hint = `send {"id":"p","epoch":0,"seq":0}`
+	if p.ID == nil || p.Epoch == nil || p.Seq == nil {
+		return badItem(it, "the producer lacks one of id, epoch and seq", hint)
+	}
+	if *p.ID == "" || len(*p.ID) > maxKeyBytes || *p.Epoch >= 1<<53 || *p.Seq >= 1<<53 {
+		return badItem(it, "the producer is malformed", hint)
+	}
+	a.Producer = &twohop.Producer{ID: *p.ID, Epoch: *p.Epoch, Seq: *p.Seq}
+	return nil
 }
 
 // itemRecords takes the one of records, text and base64 that is there.

@@ -163,6 +163,44 @@ func TestIfMatch(t *testing.T) {
 	}, all...)
 }
 
+// A condition of an item that is there but says nothing refuses the item: it
+// would be carried out without.
+func TestEmptyConditionsOfItems(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{})
+		s.create("c", asText)
+		for members, code := range map[string]string{
+			`"ifMatch":""`:                                    "invalid_offset",
+			`"ifMatch":"\"\""`:                                "invalid_offset",
+			`"ifMatch":"-1"`:                                  "invalid_offset",
+			`"idempotencyKey":""`:                             "invalid_request",
+			`"producer":{}`:                                   "invalid_request",
+			`"producer":{"id":"p"}`:                           "invalid_request",
+			`"producer":{"id":"p","epoch":0}`:                 "invalid_request",
+			`"producer":{"id":"p","seq":0}`:                   "invalid_request",
+			`"producer":{"epoch":0,"seq":0}`:                  "invalid_request",
+			`"producer":{"id":"p","epoch":null,"seq":0}`:      "invalid_request",
+			`"producer":{"id":"p","epoch":0,"seq":0,"ifx":1}`: "",
+			`"ifMatch":null,"idempotencyKey":null`:            "",
+			`"producer":null`:                                 "",
+		} {
+			_, results := s.publishMany(`[{"channel":"c","text":"x",` + members + `}]`)
+			if len(results) != 1 {
+				t.Fatalf("%s: %d results", members, len(results))
+			}
+			switch e := results[0].Error; {
+			case code == "" && (e != nil || results[0].Duplicate):
+				t.Errorf("%s: %+v %+v", members, results[0], e)
+			case code != "" && (e == nil || e.Code != code || e.Hint == ""):
+				t.Errorf("%s: got %+v, want %s", members, e, code)
+			}
+		}
+		if got := s.read("c", "").body; got != "xxx" {
+			t.Errorf("kept %q", got)
+		}
+	}, all...)
+}
+
 // One of many that try for the same tail wins.
 func TestIfMatchHasOneWinner(t *testing.T) {
 	run(t, func(t *testing.T, m mode) {

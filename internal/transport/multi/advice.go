@@ -32,6 +32,13 @@ func (s *socket) settle() {
 	}
 }
 
+// budgetsInForce makes the budgets that were asked for those that are.
+func budgetsInForce(list []wire.Follow) {
+	for i := range list {
+		list[i].Budget = budget.InForce(list[i].Budget)
+	}
+}
+
 // terms are what a request's channels are followed by, if it is the same for all.
 type terms struct {
 	budget time.Duration

@@ -27,8 +27,10 @@ func TestAdvice(t *testing.T) {
 			k.bye()
 
 			k = s.connect()
-			k.send(`{"type":"subscribe","channel":"a","budget":"100ms"}`)
-			k.say("subscribed")
+			k.send(`{"type":"subscribe","channel":"a","budget":109}`) // in force it has two digits
+			if f := k.say("subscribed"); !strings.Contains(f.raw, `"budget":100,`) {
+				t.Errorf("the budget in force: %s", f.raw)
+			}
 			if f := k.say("advice"); f.Channel != "a" || f.Transport != "sse" || strings.Contains(f.raw, "interval") {
 				t.Errorf("one channel: %s", f.raw)
 			}
@@ -39,7 +41,7 @@ func TestAdvice(t *testing.T) {
 			}
 			k.bye()
 		}
-		f := s.stream("budget=3s&channel=a&channel=b")
+		f := s.stream("budget=3001ms&channel=a&channel=b")
 		if h := f.resp.Header; h.Get("Stream-Budget") != "3s" || h.Get("Stream-Advice") != "transport=poll; interval=2s" {
 			t.Errorf("%v", h)
 		}

@@ -3,7 +3,6 @@ package multi
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -290,7 +289,7 @@ func (s *socket) message(text []byte) {
 	n := s.node
 	f := &n.frame
 	defer n.trim()
-	if err := wire.ParseClientFrame(text, f); err != nil {
+	if err := wire.ParseClientFrame(text, f, n.h.opts.Channels); err != nil {
 		e := n.h.asError("", err)
 		s.own(wire.AppendError(n.scratch(), f.ID, e))
 		if e.Code == wire.CodeInvalidFrame {
@@ -317,10 +316,11 @@ func (s *socket) subscribe(f *wire.ClientFrame) {
 	n := s.node
 	limit := n.h.opts.Channels
 	if int(s.alive)+len(f.Subs) > limit {
-		s.own(wire.AppendError(n.scratch(), f.ID, tooManyChannels(int(s.alive)+len(f.Subs), limit)))
+		s.own(wire.AppendError(n.scratch(), f.ID, wire.TooManyChannels(limit)))
 		return
 	}
 	list := f.Subs
+	budgetsInForce(list)
 	f.Subs = nil // it is not to be used again before all are answered
 	s.did = n.time
 	if s.open(s, f.ID, list) {
@@ -356,17 +356,8 @@ func appendSubscribed(dst, id []byte, c *cursor, f *wire.Follow, info *twohop.In
 	return wire.AppendSubscribed(dst, id, c.name, &sub)
 }
 
-func tooManyChannels(n, limit int) *twohop.Error {
-	return &twohop.Error{Code: wire.CodeTooManyChannels, Message: fmt.Sprintf("%d channels, %d are allowed on one connection", n, limit),
-		Hint: "follow them on several connections; limits.channels sets the limit"}
-}
-
 func (s *socket) unsubscribe(f *wire.ClientFrame) {
 	n := s.node
-	if limit := n.h.opts.Channels; len(f.Names) > limit {
-		s.own(wire.AppendError(n.scratch(), f.ID, tooManyChannels(len(f.Names), limit)))
-		return
-	}
 	for _, name := range f.Names {
 		c := s.find(name)
 		if c == nil {

@@ -13,18 +13,16 @@ import (
 // stronger than a token in the request.
 func (h *Handler) parse(post bool, query string, body []byte, lastID string) (q *wire.Subscribe, err error) {
 	if post {
-		q, err = wire.ParseSubscribeBody(body)
+		q, err = wire.ParseSubscribeBody(body, h.opts.Channels)
 	} else {
-		q, err = wire.ParseSubscribeQuery(query)
+		q, err = wire.ParseSubscribeQuery(query, h.opts.Channels)
 	}
 	if err != nil {
 		return nil, err
 	}
+	budgetsInForce(q.Subs)
 	if lastID != "" {
 		q.Resume = lastID
-	}
-	if n := len(q.Subs); n > h.opts.Channels {
-		return nil, tooManyChannels(n, h.opts.Channels)
 	}
 	names := make([]string, len(q.Subs))
 	seen := make(map[string]struct{}, len(q.Subs))

@@ -82,7 +82,7 @@ func (r *Reader) Next(b []byte, limit int) (m Message, n int, err error) {
 			}
 			r.begin(h)
 		}
-		took, done, err := r.payload(b[n:])
+		took, done, err := r.payload(b[n:], limit)
 		n += took
 		if err != nil || !done {
 			return Message{}, n, err
@@ -215,8 +215,10 @@ func (r *Reader) begin(h ws.Header) {
 	}
 }
 
-// payload takes what is there of the frame's payload.
-func (r *Reader) payload(b []byte) (n int, done bool, err error) {
+// payload takes what is there of the frame's payload. Of a message that goes on
+// after this frame, room is made for what may still come: copying it for each of
+// many small frames would take time by their square.
+func (r *Reader) payload(b []byte, limit int) (n int, done bool, err error) {
 	p := r.part
 	left := int(p.h.Length) - p.pos
 	b = b[:min(len(b), left)]
@@ -226,7 +228,11 @@ func (r *Reader) payload(b []byte) (n int, done bool, err error) {
 		p.control = append(p.control, b...)
 		return len(b), len(b) == left, nil
 	}
-	p.text = grow(p.text, len(b), left)
+	most := left
+	if !p.h.Fin {
+		most = limit - len(p.text)
+	}
+	p.text = grow(p.text, len(b), most)
 	p.text = append(p.text, b...)
 	if !p.deflate {
 		k, ok := prefixUTF8(p.text[p.checked:])

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -218,6 +219,38 @@ func TestReaderKeepsLittle(t *testing.T) {
 		}
 		if b = b[n:]; len(b) == 0 && (len(m.Payload) != 1<<20 || cap(m.Payload) != 1<<20 || !r.Idle()) {
 			t.Errorf("%d bytes came, in %d", len(m.Payload), cap(m.Payload))
+		}
+	}
+}
+
+// A message in many small frames is not copied for each of them.
+func TestReaderOfSmallFragments(t *testing.T) {
+	in := frame(false, 0, ws.OpText, strings.Repeat("x", 40_000))
+	one := frame(false, 0, ws.OpContinuation, "x")
+	for range 20_000 {
+		in = append(in, one...)
+	}
+	in = append(in, frame(true, 0, ws.OpContinuation, "x")...)
+	for how, size := range map[string]int{"at once": len(in), "in pieces": 1000} {
+		work := bytes.Clone(in)
+		var r Reader
+		var m Message
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for len(work) > 0 {
+			var n int
+			var err error
+			if m, n, err = r.Next(work[:min(len(work), size)], 1<<20); err != nil {
+				t.Fatal(err)
+			}
+			work = work[n:]
+		}
+		runtime.ReadMemStats(&after)
+		if len(m.Payload) != 60_001 || !r.Idle() {
+			t.Errorf("%s: %d bytes came", how, len(m.Payload))
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+			t.Errorf("%s: %d bytes were allocated", how, n)
 		}
 	}
 }
