@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"twohop"
@@ -31,11 +32,12 @@ func (s *State) NewFork(name string, spec *twohop.Spec, at, epoch uint64, now ti
 		f.TTL, f.ExpiresAt = s.TTL, s.ExpiresAt
 	}
 	f.Base, f.Start, f.Tail = at, min(s.Start, at), at
-	for _, p := range append(slices.Clip(s.Parents), s.Own()) {
-		if p.From < at {
-			p.To = min(p.To, at)
-			f.Parents = append(f.Parents, p)
-		}
+	whole := append(slices.Clip(s.Parents), s.Own())
+	n := sort.Search(len(whole), func(i int) bool { return whole[i].From >= at })
+	f.Parents = append(f.Parents, whole[:n]...) // a copy: the fork of a long lineage may inherit little of it
+	if n > 0 {
+		last := &f.Parents[n-1]
+		last.To = min(last.To, at)
 	}
 	return f, nil
 }

@@ -48,6 +48,30 @@ func TestForksKeepTheirSourcesOffsets(t *testing.T) {
 	})
 }
 
+// A fork has room for what it inherits, not for all that its source did.
+func TestForkHoldsWhatItInherits(t *testing.T) {
+	src := &State{Name: "s", Epoch: 5000, Base: 4000, Tail: 4003}
+	for i := range uint64(1000) {
+		src.Parents = append(src.Parents, Segment{1000 + i, 4 * i, 4*i + 4})
+	}
+	for _, c := range []struct {
+		at    uint64
+		n     int
+		until uint64
+	}{{0, 0, 0}, {1, 1, 1}, {4, 1, 4}, {6, 2, 6}, {4000, 1000, 4000}, {4001, 1001, 4001}, {4003, 1001, 4003}} {
+		f, err := src.NewFork("f", &twohop.Spec{Fork: &twohop.Fork{Source: "s"}}, c.at, 6000, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(f.Parents) != c.n || c.n > 0 && f.Parents[c.n-1].To != c.until || cap(f.Parents) > 2*c.n {
+			t.Errorf("a fork at %d has %d segments of %d, want %d", c.at, len(f.Parents), cap(f.Parents), c.n)
+		}
+	}
+	if last := src.Parents[1]; last.To != 8 {
+		t.Errorf("its source has %+v now", last)
+	}
+}
+
 func TestForkPointRefuses(t *testing.T) {
 	json := &State{Name: "j", Epoch: 7, Start: 1, Tail: 3, ContentType: "application/json"}
 	text := &State{Name: "t", Epoch: 7, Start: 1, Tail: 3, ContentType: "text/plain"}

@@ -132,6 +132,9 @@ func (ch *channel) makeRoomLocked(a *twohop.Append, newProducer bool, now time.T
 	if a.Producer != nil && newProducer {
 		need += producerSize + int64(len(a.Producer.ID))
 	}
+	if a.Seq != "" {
+		need += int64(len(a.Seq) - len(ch.state.Seq))
+	}
 	err := ch.reserveLocked(need)
 	if err == nil {
 		return nil

@@ -17,16 +17,18 @@ import (
 // Where more than one channel is locked a fork is locked before its ancestors,
 // youngest first.
 type channel struct {
-	engine    *Engine
-	name      string
-	parent    *channel   // whose Refs counts this fork
-	ancestors []*channel // who keeps the records of state.Parents[i]
+	engine *Engine
+	name   string
 
 	lastUse atomic.Int64 // Unix nanoseconds; for the TTL
-	due     atomic.Int64 // when the sweeper looks at it next, 0 is never
+
+	due   atomic.Int64 // when the sweeper looks at it next, 0 is never; set under sweeper.mu
+	visit int          // its place in sweeper.queue, from 1 on, 0 is none; guarded by sweeper.mu
 
 	mu        sync.RWMutex
 	state     engine.State
+	parent    *channel   // whose Refs counts this fork
+	ancestors []*channel // who keeps the records of state.Parents[i]
 	records   records
 	producers map[string]*engine.ProducerState
 	keys      keys
@@ -36,9 +38,10 @@ type channel struct {
 }
 
 const (
-	channelSize  = 1024 // of a channel without records, about
-	producerSize = 256
-	keySize      = 128
+	channelSize   = 1024 // of a channel without records, about
+	producerSize  = 256
+	keySize       = 128
+	inheritedSize = 32 // of one of state.Parents, and of who keeps its records
 )
 
 // absentLocked says why the channel cannot be used, if so. One that is deleted

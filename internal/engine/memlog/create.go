@@ -1,8 +1,8 @@
 package memlog
 
 import (
+	"bytes"
 	"fmt"
-	"slices"
 	"time"
 
 	"twohop"
@@ -40,7 +40,13 @@ func (sh *shard) create(name string, spec *twohop.Spec) (twohop.Info, bool, erro
 func (sh *shard) build(name string, spec *twohop.Spec, now time.Time) (*channel, []telling, error) {
 	ch := &channel{engine: sh.engine, name: name}
 	ch.lastUse.Store(now.UnixNano())
-	if err := ch.reserveLocked(channelSize + int64(len(name))); err != nil {
+	need := channelSize + int64(len(name))
+	if spec.Fork == nil {
+		need += int64(len(spec.ContentType))
+	} else { // which shares the content type
+		need += int64(len(spec.Fork.Source))
+	}
+	if err := ch.reserveLocked(need); err != nil {
 		return nil, nil, err
 	}
 	var prefix []byte
@@ -96,15 +102,22 @@ func (ch *channel) inherit(spec *twohop.Spec, prefix *[]byte, now time.Time) err
 		case sub == n:
 			base++
 		default:
-			*prefix = data[:sub:sub]
+			*prefix = bytes.Clone(data[:sub]) // the rest of data, maybe a whole block, is not to stay for it
 		}
 	}
 	s, err := src.state.NewFork(ch.name, spec, base, ch.engine.nextEpoch(now), now)
 	if err != nil {
 		return err
 	}
+	n := len(s.Parents)
+	if err := ch.reserveLocked(inheritedSize * int64(n)); err != nil {
+		return err // a chain of forks takes the square of its length
+	}
 	ch.state = *s
-	ch.ancestors = append(slices.Clip(src.ancestors), src)[:len(s.Parents)]
+	ch.ancestors = make([]*channel, n)
+	if copy(ch.ancestors, src.ancestors) < n {
+		ch.ancestors[n-1] = src
+	}
 	ch.readable = src.bytesLocked(s.Start, base)
 	src.state.Refs++
 	ch.parent = src
@@ -146,29 +159,41 @@ func (ch *channel) collect() {
 			ch.mu.Unlock()
 			return
 		}
-		ch.gone = true
-		ch.records = records{}
-		ch.releaseLocked(ch.footprint)
+		src := ch.letGoLocked()
 		ch.mu.Unlock()
 		ch.engine.shardOf(ch.name).drop(ch)
-		ch = ch.leaveParent()
+		src.unfork()
+		ch = src
 	}
 }
 
 // discard lets go of a channel that nobody saw.
 func (ch *channel) discard() {
 	ch.mu.Lock()
-	ch.gone = true
-	ch.releaseLocked(ch.footprint)
+	src := ch.letGoLocked()
 	ch.mu.Unlock()
-	ch.leaveParent().collect()
+	src.unfork()
+	src.collect()
 }
 
-func (ch *channel) leaveParent() *channel {
-	if ch.parent != nil {
-		ch.parent.mu.Lock()
-		ch.parent.state.Refs--
-		ch.parent.mu.Unlock()
+// letGoLocked gives up all that the channel keeps, whoever may still hold it,
+// and returns its source, which has a fork less then. The state stays: who reads
+// needs its offsets, without the lock.
+func (ch *channel) letGoLocked() (src *channel) {
+	src = ch.parent
+	ch.gone = true
+	ch.parent, ch.ancestors = nil, nil
+	ch.records, ch.producers, ch.keys = records{}, nil, keys{}
+	ch.releaseLocked(ch.footprint)
+	ch.engine.sweeper.remove(ch)
+	return src
+}
+
+// unfork counts a fork less.
+func (ch *channel) unfork() {
+	if ch != nil {
+		ch.mu.Lock()
+		ch.state.Refs--
+		ch.mu.Unlock()
 	}
-	return ch.parent
 }

@@ -3,10 +3,12 @@
 // Invariant: one goroutine at a time carries out the changes of a shard, in the
 // order in which they were queued, and tells the feed of each before it goes on
 // to the next. No lock is held while the feed or a caller is called. What is
-// kept never takes more than MaxBytes: an append that finds no room is refused,
-// and nothing that was acknowledged is dropped but by retention. Records that are
-// not among the newest are packed, some dozens together, where that makes them
-// smaller.
+// kept, of records and of what is known about channels, never takes more than
+// MaxBytes: what finds no room is refused, and nothing that was acknowledged is
+// dropped but by retention. A channel that goes gives back all that it took, and
+// nothing keeps it: not the sweeper either, which plans one visit for each channel
+// that is there. Records that are not among the newest are packed, some dozens
+// together, where that makes them smaller.
 //
 // Reads take a short lock of their channel to learn where its records lie, and
 // work on those, which never change, without it.

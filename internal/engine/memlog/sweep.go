@@ -94,36 +94,55 @@ type sweeper struct {
 	queue visits
 }
 
-// visit is a plan to look at a channel. One that is not at channel.due was
-// superseded by an earlier one.
+// visit is a plan to look at a channel.
 type visit struct {
-	at int64
+	at int64 // channel.due, here so that other channels need not be looked at
 	ch *channel
 }
 
+// visits are a heap with one visit for each channel that is due some time. It
+// pushes and pops channels, which takes no memory of its own.
 type visits []visit
 
 func (v visits) Len() int           { return len(v) }
 func (v visits) Less(i, j int) bool { return v[i].at < v[j].at }
-func (v visits) Swap(i, j int)      { v[i], v[j] = v[j], v[i] }
-func (v *visits) Push(x any)        { *v = append(*v, x.(visit)) }
+
+func (v visits) Swap(i, j int) {
+	v[i], v[j] = v[j], v[i]
+	v[i].ch.visit, v[j].ch.visit = i+1, j+1
+}
+
+func (v *visits) Push(x any) {
+	ch := x.(*channel)
+	*v = append(*v, visit{ch.due.Load(), ch})
+	ch.visit = len(*v)
+}
+
 func (v *visits) Pop() any {
 	last := len(*v) - 1
-	x := (*v)[last]
+	ch := (*v)[last].ch
 	(*v)[last] = visit{}
 	*v = (*v)[:last]
-	return x
+	ch.visit = 0
+	ch.due.Store(0)
+	return ch
 }
 
 func newSweeper() sweeper {
 	return sweeper{wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 }
 
+// add plans the visit of a channel, or moves it.
 func (s *sweeper) add(ch *channel, at int64) {
 	s.mu.Lock()
 	ch.due.Store(at)
-	heap.Push(&s.queue, visit{at, ch})
-	first := s.queue[0].at == at
+	if i := ch.visit - 1; i >= 0 {
+		s.queue[i].at = at
+		heap.Fix(&s.queue, i)
+	} else {
+		heap.Push(&s.queue, ch)
+	}
+	first := ch.visit == 1
 	s.mu.Unlock()
 	if first {
 		select {
@@ -133,21 +152,27 @@ func (s *sweeper) add(ch *channel, at int64) {
 	}
 }
 
+// remove gives up the visit of a channel that is gone: until its time came it
+// would keep the channel.
+func (s *sweeper) remove(ch *channel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ch.visit > 0 {
+		heap.Remove(&s.queue, ch.visit-1)
+	}
+}
+
 // next is a channel that is due, or how long until one is; 0 if none ever is.
 func (s *sweeper) next(now int64) (*channel, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.queue) > 0 {
-		v := s.queue[0]
-		if v.at > now {
-			return nil, time.Duration(v.at - now)
-		}
-		heap.Pop(&s.queue)
-		if v.ch.due.CompareAndSwap(v.at, 0) {
-			return v.ch, 0
-		}
+	if len(s.queue) == 0 {
+		return nil, 0
 	}
-	return nil, 0
+	if v := s.queue[0]; v.at > now {
+		return nil, time.Duration(v.at - now)
+	}
+	return heap.Pop(&s.queue).(*channel), 0
 }
 
 // run is the sweeper's goroutine, from Follow to close.
