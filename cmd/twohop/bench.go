@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +31,7 @@ type benchCmd struct {
 	Bulk       int               `placeholder:"N" help:"Records in a bulk request. Default 100."`
 	Publishers int               `placeholder:"N" help:"Connections that publish. Default what the scenario needs."`
 	Output     string            `short:"o" enum:"table,json" default:"table" placeholder:"FORM" help:"table or json."`
-	Calibrate  string            `placeholder:"FILE" help:"Write what each thing costs on this machine to this file, for twohop advise."`
+	Calibrate  string            `placeholder:"FILE" help:"Write what each thing costs on this machine to this file, for twohop advise. Not with --server."`
 	CheckModel bool              `help:"Measure several loads and what things cost, in turns, and compare the loads with what twohop advise predicts. Exit code 1 if it is off by more than 25 %."`
 	Rounds     int               `placeholder:"N" help:"Of --calibrate and --check-model, whose medians count. Default 3 and 5."`
 }
@@ -60,7 +59,8 @@ A server that exists gets channels named bench/..., which are deleted at the
 end, and expire after an hour in any case.
 
 Ctrl-C ends early, prints what was measured, and ends with exit code 130.
-Other exit codes: 0 all is well, 1 something was lost or failed, 2 usage.`
+Other exit codes: 0 all is well, 1 something was lost, failed or was too much,
+2 usage.`
 }
 
 // Run measures and prints.
@@ -97,8 +97,7 @@ func (c *benchCmd) Run(a *app) error {
 	case failed != nil:
 		return benchError(failed)
 	case faults.Any():
-		return &failure{message: "records were lost, doubled or out of order: " + strings.Join(faults.Which[:min(1, len(faults.Which))], ""),
-			hint: "all that is known of them is printed above"}
+		return &failure{message: faults.Summary(), hint: "all that is known of it is printed above"}
 	case result.Interrupted:
 		return errInterrupted
 	case costs != nil:

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -132,6 +133,9 @@ func checkFigure(t *testing.T, f *bench.Figure) {
 		if f.Scenario == "fanout" && f.Deliveries != int64(f.Published)*int64(f.Readers) {
 			t.Errorf("fanout, %s: %d records to %d readers are %d deliveries", f.Case, f.Published, f.Readers, f.Deliveries)
 		}
+		if f.Scenario == "slow" && f.Deliveries != int64(f.Published)*int64(f.Readers) {
+			t.Errorf("slow, %s: %d records to %d readers are %d deliveries", f.Case, f.Published, f.Readers, f.Deliveries)
+		}
 		if f.Slow != nil && (f.Slow.Complete != f.Slow.Readers || f.Slow.Behind == 0) {
 			t.Errorf("slow: %+v", f.Slow)
 		}
@@ -215,13 +219,13 @@ func TestBenchNotices(t *testing.T) {
 	}{
 		"nothing": {slices.Clip[[]json.RawMessage], ""},
 		"lost": {func(p []json.RawMessage) []json.RawMessage { return slices.Delete(p, 4, 5) },
-			"1 records lost, 0 doubled, 0 out of order, 0 in the wrong channel, 0 readers refused:\n  reader 0 of .* (poll) never got record 8\n"},
+			"1 records lost, 0 doubled, 0 out of order, 0 in the wrong channel, 0 overdue, 0 readers refused:\n  reader 0 of .* (poll) never got record 8\n"},
 		"lost at the end": {func(p []json.RawMessage) []json.RawMessage { return p[:len(p)-1] },
-			"1 records lost, 0 doubled, 0 out of order, 0 in the wrong channel, 0 readers refused:\n  reader 0 of .* (poll) never got records 33 to 33\n"},
+			"1 records lost, 0 doubled, 0 out of order, 0 in the wrong channel, 0 overdue, 0 readers refused:\n  reader 0 of .* (poll) never got records 33 to 33\n"},
 		"doubled": {func(p []json.RawMessage) []json.RawMessage { return slices.Insert(p, 4, p[4]) },
-			"0 records lost, 1 doubled, 0 out of order, 0 in the wrong channel, 0 readers refused:\n  reader 0 of .* (poll) got record 8 twice\n"},
+			"0 records lost, 1 doubled, 0 out of order, 0 in the wrong channel, 0 overdue, 0 readers refused:\n  reader 0 of .* (poll) got record 8 twice\n"},
 		"disordered": {func(p []json.RawMessage) []json.RawMessage { p[4], p[5] = p[5], p[4]; return p },
-			"0 records lost, 0 doubled, 1 out of order, 0 in the wrong channel, 0 readers refused:\n  reader 0 of .* (poll) got record 8 after 9\n"},
+			"0 records lost, 0 doubled, 1 out of order, 0 in the wrong channel, 0 overdue, 0 readers refused:\n  reader 0 of .* (poll) got record 8 after 9\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -245,35 +249,86 @@ func TestBenchNotices(t *testing.T) {
 // records.
 func benchProxy(t *testing.T, see func(*http.Request), tamper func([]json.RawMessage) []json.RawMessage) string {
 	t.Helper()
-	address := startServer(t)
-	to := &url.URL{Scheme: "http", Host: address}
-	proxy := &httputil.ReverseProxy{
+	return proxyBefore(t, see, func(resp *http.Response) error {
+		if resp.Request.Method != http.MethodGet || resp.Header.Get("Content-Type") != "application/json" {
+			return nil
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		var page []json.RawMessage
+		if json.Unmarshal(body, &page) == nil && len(page) > 10 {
+			if body, err = json.Marshal(tamper(page)); err != nil {
+				return err
+			}
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+		resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+		return nil
+	})
+}
+
+// proxyBefore stands before a server, sees requests, and changes answers.
+func proxyBefore(t *testing.T, see func(*http.Request), change func(*http.Response) error) string {
+	t.Helper()
+	to := &url.URL{Scheme: "http", Host: startServer(t)}
+	s := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			see(r.In)
 			r.SetURL(to)
 		},
-		ModifyResponse: func(resp *http.Response) error {
-			if resp.Request.Method != http.MethodGet || resp.Header.Get("Content-Type") != "application/json" {
-				return nil
-			}
-			body, err := io.ReadAll(resp.Body)
-			if err != nil {
-				return err
-			}
-			var page []json.RawMessage
-			if json.Unmarshal(body, &page) == nil && len(page) > 10 {
-				if body, err = json.Marshal(tamper(page)); err != nil {
-					return err
-				}
-			}
-			resp.Body = io.NopCloser(bytes.NewReader(body))
-			resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
-			return nil
-		},
-	}
-	s := httptest.NewServer(proxy)
+		ModifyResponse: change,
+	})
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// channelsLeft knows the channels that were made and not deleted since.
+type channelsLeft struct {
+	mu   sync.Mutex
+	all  int
+	left map[string]bool
+}
+
+func (c *channelsLeft) see(r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch r.Method {
+	case http.MethodPut:
+		c.all++
+		c.left[r.URL.Path] = true
+	case http.MethodDelete:
+		delete(c.left, r.URL.Path)
+	}
+}
+
+func (c *channelsLeft) check(t *testing.T) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all == 0 || len(c.left) > 0 {
+		t.Errorf("%d of %d channels are left on the server", len(c.left), c.all)
+	}
+}
+
+// TestBenchGoesOnWhereConnectionsEnd publishes through a proxy that ends a
+// connection with every third answer.
+func TestBenchGoesOnWhereConnectionsEnd(t *testing.T) {
+	t.Parallel()
+	var answers atomic.Int64
+	channels := channelsLeft{left: map[string]bool{}}
+	proxy := proxyBefore(t, channels.see, func(resp *http.Response) error {
+		if resp.Request.Method != http.MethodGet && answers.Add(1)%3 == 0 {
+			resp.Header.Set("Connection", "close")
+		}
+		return nil
+	})
+	r := benchResult(t, "publish", "channels", "--server", proxy, "--readers", "10", "--channels", "5", "--duration", "100ms", "--transport", "sse")
+	if len(r.Figures) != 7 {
+		t.Errorf("%d figures, want 7", len(r.Figures))
+	}
+	channels.check(t)
 }
 
 // startServer starts "twohop serve" for the time of a test.
@@ -305,7 +360,8 @@ func startServer(t *testing.T) (address string) {
 	return address
 }
 
-// TestBenchEndsEarly interrupts a bench, which prints what it has.
+// TestBenchEndsEarly interrupts a bench, which prints what it has, and leaves
+// nothing on the server.
 func TestBenchEndsEarly(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return // it knows no signals
@@ -313,7 +369,9 @@ func TestBenchEndsEarly(t *testing.T) {
 	t.Parallel()
 	published := make(chan struct{})
 	var once sync.Once
+	channels := channelsLeft{left: map[string]bool{}}
 	proxy := benchProxy(t, func(r *http.Request) {
+		channels.see(r)
 		if r.Method == http.MethodPost {
 			once.Do(func() { close(published) })
 		}
@@ -342,4 +400,5 @@ func TestBenchEndsEarly(t *testing.T) {
 	if f := r.Figures[0]; !f.Interrupted || f.Deliveries != int64(f.Published)*5 || f.Published == 0 || f.Faults.Any() {
 		t.Errorf("the figure is %+v", f)
 	}
+	channels.check(t)
 }

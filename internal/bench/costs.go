@@ -84,7 +84,10 @@ func ReadCosts(text []byte) (*Costs, error) {
 	return &c, nil
 }
 
-var errCostsUnknown = errors.New("what things cost can be measured only where the server's process is on this machine, and on Linux: leave --server out, or add --pid")
+var (
+	errCostsUnknown = errors.New("what things cost can be measured on Linux only: elsewhere the CPU of the server's process is not known")
+	errCostsOwn     = errors.New("what things cost is measured on servers that the bench starts, which do nothing else: leave --server out")
+)
 
 // manyIdle is how many readers wait when their memory is measured: with few,
 // what the server's runtime keeps free makes more of a difference.
@@ -92,6 +95,9 @@ const manyIdle = 10_000
 
 // Measure measures all costs. Its result has the figures that they are from.
 func (c *Costs) Measure(ctx context.Context, o Options) (*Result, error) {
+	if o.Server != "" {
+		return nil, &UsageError{[]string{errCostsOwn.Error()}}
+	}
 	o.Rate, o.Transports = nil, nil
 	waiting, publishing := o, o
 	if o.Readers == 0 {
@@ -99,16 +105,12 @@ func (c *Costs) Measure(ctx context.Context, o Options) (*Result, error) {
 	}
 	waiting.Scenarios = []string{"idle"}
 	o.Scenarios = []string{"fanout", "poll", "publish"}
-	runs := []Options{waiting, o}
-	if o.Server == "" { // the other engine differs in publishing only
-		publishing.Scenarios, publishing.Engine = []string{"publish"}, "disk"
-		if o.Engine == "disk" {
-			publishing.Engine = "memory"
-		}
-		runs = append(runs, publishing)
+	publishing.Scenarios, publishing.Engine = []string{"publish"}, "disk" // the other engine differs in publishing only
+	if o.Engine == "disk" {
+		publishing.Engine = "memory"
 	}
 	var result *Result
-	for _, o := range runs {
+	for _, o := range []Options{waiting, o, publishing} {
 		more, err := Run(ctx, o)
 		if result == nil {
 			result = more
@@ -124,9 +126,6 @@ func (c *Costs) Measure(ctx context.Context, o Options) (*Result, error) {
 		return result, errCostsUnknown
 	}
 	c.from(result)
-	if o.Server != "" {
-		return result, nil // units are of a server that does nothing else
-	}
 	idle := slices.DeleteFunc(slices.Clone(result.Figures), func(f *Figure) bool { return f.Scenario != "idle" })
 	var units []budget.Units
 	for range cmp.Or(o.Rounds, 3) {

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -169,6 +172,58 @@ func TestTargetFindsItsServer(t *testing.T) {
 	}
 	if _, err := newTarget(t.Context(), "http://127.0.0.1", []string{"x: y\r\nz: 1"}); err == nil {
 		t.Error("a header may hold line breaks")
+	}
+}
+
+// TestTargetChoosesAnAddress has a name with addresses on which nobody listens.
+func TestTargetChoosesAnAddress(t *testing.T) {
+	listening := func() net.Listener {
+		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ln
+	}
+	address := func(ln net.Listener) netip.AddrPort { return netip.MustParseAddrPort(ln.Addr().String()) }
+	first, second, nobody := listening(), listening(), listening()
+	defer first.Close()
+	defer second.Close()
+	nobody.Close()
+	f := func(want net.Listener, found ...netip.AddrPort) {
+		t.Helper()
+		at := &target{url: &url.URL{Scheme: "http"}, found: found, address: found[0]}
+		err := at.choose(t.Context())
+		if want == nil && (err == nil || strings.Count(err.Error(), "connect") < len(found)) {
+			t.Errorf("nobody listens: %v", err)
+		}
+		if want != nil && (err != nil || at.address != address(want)) {
+			t.Errorf("chose %s, %v; want %s", at.address, err, want.Addr())
+		}
+	}
+	f(first, address(nobody), address(first), address(second))
+	f(second, address(second), address(first))
+	f(nil, address(nobody), address(nobody))
+}
+
+func TestTargetIsHere(t *testing.T) {
+	f := func(address string, want bool) {
+		t.Helper()
+		at := &target{address: netip.MustParseAddrPort(address)}
+		if at.here() != want {
+			t.Errorf("%s is on this machine: %v, want %v", address, !want, want)
+		}
+	}
+	f("127.0.0.1:80", true)
+	f("[::1]:80", true)
+	f("0.0.0.0:80", true)
+	f("192.0.2.1:80", false) // of nobody
+	f("[2001:db8::1]:80", false)
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range own {
+		f(netip.AddrPortFrom(netip.MustParsePrefix(a.String()).Addr(), 80).String(), true)
 	}
 }
 

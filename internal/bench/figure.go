@@ -98,7 +98,7 @@ func (sp *span) end(f *Figure) {
 	u := s.meter.read().since(sp.from)
 	f.Seconds = float64(u.at) / 1e9
 	f.BenchCPU = float64(u.self) / 1e9
-	f.OthersShare = u.others()
+	f.OthersShare = s.meter.others(u)
 	last := max(sp.from.at, sp.until)
 	var latency, response, caughtUp []*histogram
 	s.driver.do(func() {
@@ -142,6 +142,10 @@ func (f *Figure) took(l *load, done *loaded) {
 	f.PublishedPS = ratio(float64(done.records), float64(done.ended-done.began)/1e9)
 	f.BytesPerPublish = ratio(float64(done.bytes), float64(done.records))
 	f.Ack = percentilesOf(done.acks)
+	if done.overdue > 0 {
+		f.Faults.Overdue = int64(done.overdue)
+		f.Faults.note("%d of the records that were due in %s were not acknowledged, not even %s later", done.overdue, l.lasts, patience)
+	}
 }
 
 func ratio(a, b float64) float64 {
@@ -161,8 +165,8 @@ func (s *session) memory() int64 {
 }
 
 // drain waits until readers have all that was published, or nothing comes for
-// quiet, and counts what never came.
-func (s *session) drain(readers []*reader, quiet time.Duration) {
+// quiet, counts what never came, and returns how many readers have everything.
+func (s *session) drain(readers []*reader, quiet time.Duration) (whole int) {
 	var last, at int64
 	_ = await(s.base, s.driver, 5*time.Millisecond, func() bool {
 		now := s.clock.now()
@@ -183,7 +187,10 @@ func (s *session) drain(readers []*reader, quiet time.Duration) {
 	}) // base is not cancelled; quiet ends it
 	s.driver.do(func() {
 		for _, r := range readers {
-			r.settle(r.channel.published)
+			if r.settle(r.channel.published) {
+				whole++
+			}
 		}
 	})
+	return whole
 }

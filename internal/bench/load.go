@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -30,6 +31,7 @@ type loaded struct {
 	bytes        int64 // of requests
 	durability   string
 	acks         *histogram // from when the request was due to its acknowledgement
+	overdue      int        // records that were due at its rate, and are not acknowledged
 }
 
 // run publishes. It returns what was acknowledged, also with an error. An end of
@@ -66,6 +68,7 @@ func (l *load) run(ctx context.Context, t *target, c clock) (*loaded, error) {
 		all.records += p.records
 		all.requests += p.requests
 		all.bytes += p.bytes
+		all.overdue += p.overdue
 		all.durability = p.durability
 		all.acks.Merge(p.acks)
 	}
@@ -82,6 +85,7 @@ type part struct {
 	next     int // channel whose turn it is
 
 	records, requests int
+	overdue           int
 	bytes             int64
 	acks              *histogram
 	record            []byte
@@ -89,28 +93,14 @@ type part struct {
 }
 
 func (p *part) run(ctx context.Context, began int64) error {
-	l := p.load
-	p.record = newRecord(l.size)
-	// A server that hangs ends the bench, too.
-	_ = p.conn.SetDeadline(time.Now().Add(l.lasts + patience))
-	share := l.records / p.of
-	between := 0.0 // nanoseconds between requests of all publishers
-	if l.rate > 0 {
-		between = 1e9 * float64(l.bulk) / l.rate
+	p.record = newRecord(p.load.size)
+	if p.load.rate > 0 {
+		return p.runAtRate(ctx, began)
 	}
-	for i := 0; p.records < share || p.records == 0; i++ {
+	p.within(p.load.lasts + patience) // a server that hangs ends the bench, too
+	for p.goesOnAfter(p.records) && ctx.Err() == nil {
 		due := p.clock.now()
-		if between > 0 {
-			due = began + int64(between*float64(i*p.of+p.k))
-			if due-began > int64(l.lasts) {
-				_ = rest(ctx, time.Duration(began+int64(l.lasts)-p.clock.now())) // a rate is per time, not per record
-				return nil
-			}
-			if rest(ctx, time.Duration(due-p.clock.now())) != nil {
-				return nil
-			}
-		}
-		if ctx.Err() != nil || p.clock.now()-began > int64(l.lasts) && p.records > 0 {
+		if due-began > int64(p.load.lasts) && p.records > 0 {
 			return nil
 		}
 		if err := p.round(due); err != nil {
@@ -120,17 +110,66 @@ func (p *part) run(ctx context.Context, began int64) error {
 	return nil
 }
 
+// runAtRate publishes all that is due while the load lasts. What a server that
+// stalls holds up until after that is sent nevertheless, or the stall would not
+// count; patience bounds it.
+func (p *part) runAtRate(ctx context.Context, began int64) error {
+	end := began + int64(p.load.lasts)
+	for i := 0; p.goesOnAfter(p.records); i++ {
+		due := began + p.dueAt(i)
+		if due > end {
+			_ = rest(ctx, time.Duration(end-p.clock.now())) // a rate is per time, not per record
+			return nil
+		}
+		if rest(ctx, time.Duration(due-p.clock.now())) != nil {
+			return nil
+		}
+		now := p.clock.now()
+		if now > end+int64(patience) {
+			p.overdue = p.allDue() - p.records
+			return nil
+		}
+		p.within(time.Duration(max(end-now, 0)) + patience) // a server that hangs ends the bench, too
+		if err := p.round(due); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				p.overdue = p.allDue() - p.records
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// dueAt is when a round is due, in nanoseconds from the beginning of the load.
+func (p *part) dueAt(round int) int64 {
+	between := 1e9 * float64(p.load.bulk*p.depth()) / p.load.rate // of all publishers
+	return int64(between * float64(round*p.of+p.k))
+}
+
+// allDue is how many records are due while the load lasts.
+func (p *part) allDue() (records int) {
+	for i := 0; p.goesOnAfter(records) && p.dueAt(i) <= int64(p.load.lasts); i++ {
+		records += p.load.bulk * p.depth()
+	}
+	return records
+}
+
+// goesOnAfter reports whether so many records are less than this publisher's
+// share of what is published at most. One is published in any case.
+func (p *part) goesOnAfter(records int) bool { return records < p.load.records/p.of || records == 0 }
+
+func (p *part) depth() int { return max(1, p.load.depth) }
+
 // round sends as many requests as may be under way, and awaits their answers.
 func (p *part) round(due int64) error {
-	depth := max(1, p.load.depth)
-	for range depth {
+	for range p.depth() {
 		p.compose(due)
 	}
 	p.bytes += int64(len(p.out))
 	if err := p.send(); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	for range depth {
+	for range p.depth() {
 		status, err := p.answer()
 		if err != nil {
 			return fmt.Errorf("publish: %w", err)

@@ -22,8 +22,9 @@ func ThisMachine() Machine {
 
 // meter reads what processes on this machine use.
 type meter struct {
-	pid   int // of the server; 0 if it is not here
-	clock clock
+	pid    int  // of the server; 0 if it is not known
+	hidden bool // the server is one of this machine's programs, and its pid is not known
+	clock  clock
 }
 
 // usage is what was used up to a moment. Times are in nanoseconds.
@@ -51,8 +52,8 @@ func (u usage) since(v usage) usage {
 // others is the share of the machine's CPU that other programs used, nil where
 // that is not known. The system counts in hundredths of a second, so spans much
 // shorter than one say nothing.
-func (u usage) others() *float64 {
-	if u.total < 2e8 {
+func (m *meter) others(u usage) *float64 {
+	if m.hidden || u.total < 2e8 {
 		return nil
 	}
 	share := min(1, max(0, float64(u.busy-u.server-u.self)/float64(u.total)))

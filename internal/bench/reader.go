@@ -354,14 +354,16 @@ func (r *reader) skipTo(seq uint64) {
 // complete reports whether the reader has every record up to a number.
 func (r *reader) complete(published uint64) bool { return r.failed != nil || r.due > published }
 
-// settle counts what never came, once nothing more is to come.
-func (r *reader) settle(published uint64) {
+// settle counts what never came, once nothing more is to come. It reports
+// whether the reader has every record up to a number.
+func (r *reader) settle(published uint64) (whole bool) {
 	f := &r.group.faults
 	if r.failed != nil {
 		f.Unread++
 		f.note("%s gave up: %v", r, r.failed)
-		return
+		return false
 	}
+	whole = len(r.missing) == 0 && r.due > published
 	for s := range r.missing {
 		f.Lost++
 		f.note("%s never got record %d", r, s)
@@ -371,6 +373,7 @@ func (r *reader) settle(published uint64) {
 		f.note("%s never got records %d to %d", r, r.due, published)
 	}
 	r.missing, r.due, r.safe = nil, published+1, published+1
+	return whole
 }
 
 func (r *reader) String() string {

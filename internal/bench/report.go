@@ -101,6 +101,7 @@ func rows() []row {
 				}
 				return *f.OthersShare * 100, true
 			}},
+			{"not published in time", plain(func(f *Figure) float64 { return float64(f.Faults.Overdue) })},
 			{"lost, doubled, disordered", func(f *Figure) (float64, bool) {
 				return float64(f.Faults.Lost + f.Faults.Doubled + f.Faults.Disordered + f.Faults.Misplaced), true
 			}},
@@ -243,8 +244,8 @@ func (r *Result) remarks(b *strings.Builder) {
 		b.WriteString("No record was lost, doubled or out of order.\n")
 		return
 	}
-	fmt.Fprintf(b, "FAULTS: %d records lost, %d doubled, %d out of order, %d in the wrong channel, %d readers refused:\n",
-		faults.Lost, faults.Doubled, faults.Disordered, faults.Misplaced, faults.Unread)
+	fmt.Fprintf(b, "FAULTS: %d records lost, %d doubled, %d out of order, %d in the wrong channel, %d overdue, %d readers refused:\n",
+		faults.Lost, faults.Doubled, faults.Disordered, faults.Misplaced, faults.Overdue, faults.Unread)
 	for _, which := range faults.Which {
 		fmt.Fprintf(b, "  %s\n", which)
 	}

@@ -82,28 +82,35 @@ func (s *session) spread(ctx context.Context, name string, channels, n int, pace
 				return err
 			}
 		}
-		made, err := s.target.create(ctx, channels)
-		if err != nil {
+		if err := s.spreadBy(ctx, t, name, channels, n, paces); err != nil {
 			return err
 		}
-		g := &group{transport: t, budget: s.o.Budget, interval: s.o.interval()}
-		readers := s.seat(g, n, made)
-		if err := s.connect(ctx, readers); err != nil {
+	}
+	return nil
+}
+
+func (s *session) spreadBy(ctx context.Context, t Transport, name string, channels, n int, paces []pace) error {
+	made, err := s.target.create(ctx, channels)
+	defer s.forget(made)
+	if err != nil {
+		return err
+	}
+	g := &group{transport: t, budget: s.o.Budget, interval: s.o.interval()}
+	readers := s.seat(g, n, made)
+	defer s.driver.drop(readers)
+	if err := s.connect(ctx, readers); err != nil {
+		return err
+	}
+	for _, p := range paces {
+		if err := s.settle(ctx); err != nil {
 			return err
 		}
-		for _, p := range paces {
-			if err := s.settle(ctx); err != nil {
-				return err
-			}
-			f := s.newFigure(name, fmt.Sprintf("%s, %s", t, p.name), "%s by %s on %s; records of %d bytes are published %s",
-				count(n, "reader"), t, count(channels, "channel"), s.o.Size, p)
-			f.Transport, f.BudgetMS = t, float64(s.o.Budget)/1e6
-			if err := s.deliver(ctx, f, readers, []*group{g}, s.loadAt(p, made, n/channels)); err != nil {
-				return err
-			}
+		f := s.newFigure(name, fmt.Sprintf("%s, %s", t, p.name), "%s by %s on %s; records of %d bytes are published %s",
+			count(n, "reader"), t, count(channels, "channel"), s.o.Size, p)
+		f.Transport, f.BudgetMS = t, float64(s.o.Budget)/1e6
+		if err := s.deliver(ctx, f, readers, []*group{g}, s.loadAt(p, made, n/channels)); err != nil {
+			return err
 		}
-		s.driver.drop(readers)
-		s.forget(made)
 	}
 	return nil
 }
@@ -121,51 +128,60 @@ func (s *session) loadAt(p pace, channels []*channel, readersEach int) *load {
 	}
 }
 
+// way is one way to publish where nobody reads.
+type way struct {
+	name, did               string
+	publishers, bulk, depth int
+}
+
+func (o *Options) ways() []way {
+	const many, ahead = 16, 32
+	n := o.Publishers
+	if n == 0 {
+		n = many
+	}
+	return []way{
+		{"1 connection", "one connection publishes one by one", 1, 1, 1},
+		{fmt.Sprintf("%d connections", n), fmt.Sprintf("%d connections publish one by one, each to its channel", n), n, 1, 1},
+		{fmt.Sprintf("bulk %d", o.Bulk), fmt.Sprintf("one connection publishes %d records in a request", o.Bulk), 1, o.Bulk, 1},
+		{"pipelined", fmt.Sprintf("one connection publishes one by one, %d requests ahead of their answers", ahead), 1, 1, ahead},
+	}
+}
+
 func publishScenario() *scenario {
-	const many, depth = 16, 32
-	type way struct {
-		name, did             string
-		publishers, bulk, way int
-	}
-	ways := func(o *Options) []way {
-		n := o.Publishers
-		if n == 0 {
-			n = many
-		}
-		return []way{
-			{"1 connection", "one connection publishes one by one", 1, 1, 1},
-			{fmt.Sprintf("%d connections", n), fmt.Sprintf("%d connections publish one by one, each to its channel", n), n, 1, 1},
-			{fmt.Sprintf("bulk %d", o.Bulk), fmt.Sprintf("one connection publishes %d records in a request", o.Bulk), 1, o.Bulk, 1},
-			{"pipelined", fmt.Sprintf("one connection publishes one by one, %d requests ahead of their answers", depth), 1, 1, depth},
-		}
-	}
 	return &scenario{
 		name:    "publish",
 		does:    func(o *Options) string { return fmt.Sprintf("nobody reads; records of %d bytes", o.Size) },
-		figures: func(o *Options) int { return len(ways(o)) },
+		figures: func(o *Options) int { return len(o.ways()) },
 		run: func(ctx context.Context, s *session) error {
-			for _, w := range ways(s.o) {
-				made, err := s.target.create(ctx, w.publishers)
-				if err != nil {
+			for _, w := range s.o.ways() {
+				if err := s.publish(ctx, w); err != nil {
 					return err
 				}
-				f := s.newFigure("publish", w.name, "%s, records of %d bytes", w.did, s.o.Size)
-				rate := 0.0
-				if s.o.Rate != nil {
-					rate = *s.o.Rate
-				}
-				err = s.deliver(ctx, f, nil, nil, &load{
-					channels: made, publishers: w.publishers, rate: rate, size: s.o.Size, bulk: w.bulk, depth: w.way,
-					lasts: s.o.Duration, records: s.o.mostRecords(s.o.Size),
-				})
-				s.target.remove(s.base, made) // the next figure may need the room
-				if err := cmp.Or(err, s.settle(ctx)); err != nil {
+				if err := s.settle(ctx); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
+}
+
+func (s *session) publish(ctx context.Context, w way) error {
+	made, err := s.target.create(ctx, w.publishers)
+	defer s.remove(made) // the next figure may need the room
+	if err != nil {
+		return err
+	}
+	f := s.newFigure("publish", w.name, "%s, records of %d bytes", w.did, s.o.Size)
+	rate := 0.0
+	if s.o.Rate != nil {
+		rate = *s.o.Rate
+	}
+	return s.deliver(ctx, f, nil, nil, &load{
+		channels: made, publishers: w.publishers, rate: rate, size: s.o.Size, bulk: w.bulk, depth: w.depth,
+		lasts: s.o.Duration, records: s.o.mostRecords(s.o.Size),
+	})
 }
 
 func resumeScenario() *scenario {

@@ -55,7 +55,7 @@ func (s *session) slow(ctx context.Context, t Transport) error {
 	}
 	f := s.newFigure("slow", "all read", "%s by %s, %d records of %d bytes; all of them read", count(len(all), "reader"), t, records, size)
 	f.Transport = t
-	if err := s.deliver(ctx, f, all, []*group{quick}, l); err != nil { // the others have small buffers
+	if err := s.deliver(ctx, f, all, []*group{quick, late}, l); err != nil {
 		return err
 	}
 	if err := s.settle(ctx); err != nil {
@@ -64,6 +64,7 @@ func (s *session) slow(ctx context.Context, t Transport) error {
 
 	f = s.newFigure("slow", fmt.Sprintf("%d stop reading", stalled), "the same, but %d of them read nothing until the end; figures are those of the others", stalled)
 	f.Transport = t
+	s.driver.do(late.reset)
 	s.driver.stall(sleepers, true)
 	sp := s.begin(quick)
 	defer s.watch(f, []*group{quick, late})()
@@ -74,15 +75,13 @@ func (s *session) slow(ctx context.Context, t Transport) error {
 	sp.end(f)
 	state := &SlowState{Readers: stalled}
 	s.driver.do(func() {
-		late.reset()
 		for _, r := range sleepers {
 			state.Behind += int64(made[0].published+1-r.due) / int64(stalled) //nolint:gosec // a count
 		}
 	})
 	s.driver.stall(sleepers, false)
-	s.drain(sleepers, s.quiet())
+	state.Complete = s.drain(sleepers, s.quiet())
 	s.driver.do(func() {
-		state.Complete = stalled - int(min(int64(stalled), late.faults.Lost+late.faults.Unread+late.reconnects))
 		f.Faults.add(&late.faults)
 		f.Reconnects += late.reconnects
 	})

@@ -115,6 +115,10 @@ func (s *session) fresh(ctx context.Context) error {
 	if s.target, err = newTarget(ctx, server, s.o.Headers); err != nil {
 		return &UsageError{[]string{err.Error()}}
 	}
+	if err := s.target.choose(ctx); err != nil {
+		return err
+	}
+	s.meter.hidden = s.meter.pid == 0 && s.target.here()
 	s.driver, err = s.target.driver(s.base, s.clock)
 	return err
 }
@@ -133,10 +137,15 @@ func (s *session) leave() {
 // forget deletes channels of a server that goes on.
 func (s *session) forget(channels []*channel) {
 	if s.child == nil {
-		ctx, cancel := context.WithTimeout(s.base, patience)
-		defer cancel()
-		s.target.remove(ctx, channels)
+		s.remove(channels)
 	}
+}
+
+// remove deletes channels, also when the bench was told to end.
+func (s *session) remove(channels []*channel) {
+	ctx, cancel := context.WithTimeout(s.base, patience)
+	defer cancel()
+	s.target.remove(ctx, channels)
 }
 
 // newFigure begins a figure and shows its name.

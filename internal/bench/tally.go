@@ -48,18 +48,31 @@ func percentilesOf(hs ...*histogram) *Percentiles {
 	}
 }
 
-// Faults are breaches of what the server promises its readers.
+// Faults are breaches of what the server promises its readers, and a load that
+// was too much for it.
 type Faults struct {
 	Lost       int64    `json:"lost"`
 	Doubled    int64    `json:"doubled"`
 	Disordered int64    `json:"disordered"`
 	Misplaced  int64    `json:"misplaced"`       // in the wrong channel
+	Overdue    int64    `json:"overdue"`         // were due at the rate that was asked for, and could not be published
 	Unread     int64    `json:"unread"`          // readers that the server refused or cut off for good
 	Which      []string `json:"which,omitempty"` // the first of them, in words
 }
 
 // Any reports whether there are faults.
-func (f *Faults) Any() bool { return f.Lost+f.Doubled+f.Disordered+f.Misplaced+f.Unread > 0 }
+func (f *Faults) Any() bool { return f.breaches()+f.Overdue > 0 }
+
+func (f *Faults) breaches() int64 { return f.Lost + f.Doubled + f.Disordered + f.Misplaced + f.Unread }
+
+// Summary says in one line what the faults are, if there are any.
+func (f *Faults) Summary() string {
+	what := "records were lost, doubled or out of order"
+	if f.breaches() == 0 {
+		what = "records could not be published in time"
+	}
+	return what + ": " + f.Which[0]
+}
 
 // maxWhich bounds how many faults are told in words.
 const maxWhich = 10
@@ -75,6 +88,7 @@ func (f *Faults) add(g *Faults) {
 	f.Doubled += g.Doubled
 	f.Disordered += g.Disordered
 	f.Misplaced += g.Misplaced
+	f.Overdue += g.Overdue
 	f.Unread += g.Unread
 	f.Which = append(f.Which, g.Which[:min(len(g.Which), maxWhich-len(f.Which))]...)
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,14 +18,15 @@ import (
 // target is the server under load.
 type target struct {
 	url     *url.URL
-	address netip.AddrPort
-	prefix  string // of paths, without a slash at its end
-	run     string // names this run, so that its channels are its own
-	extra   string // header lines that every request carries
-	made    uint32 // channels so far
+	found   []netip.AddrPort // all addresses of its name
+	address netip.AddrPort   // the one that is used
+	prefix  string           // of paths, without a slash at its end
+	run     string           // names this run, so that its channels are its own
+	extra   string           // header lines that every request carries
+	made    uint32           // channels so far
 }
 
-// newTarget finds the server's address.
+// newTarget finds the server's addresses.
 func newTarget(ctx context.Context, server string, headers []string) (*target, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
@@ -38,13 +40,17 @@ func newTarget(ctx context.Context, server string, headers []string) (*target, e
 	if err != nil {
 		return nil, fmt.Errorf("the server's address: %w", err)
 	}
-	addr, err := netip.ParseAddrPort(net.JoinHostPort(ips[0].Unmap().String(), port))
-	if err != nil {
-		return nil, fmt.Errorf("the server's address: %w", err)
+	var found []netip.AddrPort
+	for _, ip := range ips {
+		a, err := netip.ParseAddrPort(net.JoinHostPort(ip.Unmap().String(), port))
+		if err != nil {
+			return nil, fmt.Errorf("the server's address: %w", err)
+		}
+		found = append(found, a)
 	}
 	id := make([]byte, 5)
 	_, _ = rand.Read(id) // never fails
-	t := &target{url: u, address: addr, prefix: strings.TrimSuffix(u.EscapedPath(), "/"), run: hex.EncodeToString(id)}
+	t := &target{url: u, found: found, address: found[0], prefix: strings.TrimSuffix(u.EscapedPath(), "/"), run: hex.EncodeToString(id)}
 	for _, h := range headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || strings.ContainsAny(h, "\r\n") || name == "" {
@@ -53,6 +59,38 @@ func newTarget(ctx context.Context, server string, headers []string) (*target, e
 		t.extra += name + ": " + strings.TrimSpace(value) + "\r\n"
 	}
 	return t, nil
+}
+
+// choose takes the first address that accepts a connection: the server need not
+// listen on all that its name has, such as ::1 and 127.0.0.1 of localhost.
+func (t *target) choose(ctx context.Context) error {
+	if len(t.found) == 1 {
+		return nil
+	}
+	var faults []error
+	for _, a := range t.found {
+		t.address = a
+		c, err := t.dial(ctx)
+		if err == nil {
+			_ = c.Close() // nothing was said on it
+			return nil
+		}
+		faults = append(faults, err)
+	}
+	return fmt.Errorf("no connection to the server: %w", errors.Join(faults...))
+}
+
+// here reports whether the server is on this machine, as its address tells.
+func (t *target) here() bool {
+	ip := t.address.Addr()
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return true
+	}
+	own, _ := net.InterfaceAddrs() // unknown ones are of other machines
+	return slices.ContainsFunc(own, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr() == ip.WithZone("")
+	})
 }
 
 func (t *target) secure() bool { return t.url.Scheme == "https" }
@@ -108,7 +146,8 @@ func (t *target) prepare(g *group) {
 // lifetime is how long channels live that a killed bench left behind.
 const lifetime = "Stream-TTL: 3600\r\n"
 
-// create makes channels of the bench's own.
+// create makes channels of the bench's own. It returns also with an error what
+// is to be removed.
 func (t *target) create(ctx context.Context, n int) ([]*channel, error) {
 	p, err := t.publisher(ctx)
 	if err != nil {
@@ -119,6 +158,7 @@ func (t *target) create(ctx context.Context, n int) ([]*channel, error) {
 	for range n {
 		t.made++
 		c := &channel{number: t.made, name: fmt.Sprintf("bench/%s/%d", t.run, t.made)}
+		made = append(made, c) // it may exist without an answer
 		status, err := p.request("PUT "+t.streams()+c.name, lifetime+"Content-Type: application/json\r\n", nil)
 		if err == nil && status != 201 {
 			err = p.refused("a channel cannot be created")
@@ -127,13 +167,15 @@ func (t *target) create(ctx context.Context, n int) ([]*channel, error) {
 			return made, err
 		}
 		c.tail = p.offset
-		made = append(made, c)
 	}
 	return made, nil
 }
 
 // remove deletes channels. What fails here, the lifetime deletes.
 func (t *target) remove(ctx context.Context, channels []*channel) {
+	if len(channels) == 0 {
+		return
+	}
 	p, err := t.publisher(ctx)
 	if err != nil {
 		return

@@ -85,7 +85,7 @@ func measureSamples(ctx context.Context, o Options, all map[string]sample) (meas
 			return nil, context.Canceled
 		}
 		if f := r.Faults(); f.Any() {
-			return nil, fmt.Errorf("%s: records were lost, doubled or out of order", name)
+			return nil, fmt.Errorf("%s: %s", name, f.Summary())
 		}
 		for _, f := range r.Figures {
 			if f.Server == nil {
