@@ -27,8 +27,7 @@ type State struct {
 	Start  uint64 // position of the oldest record that may be read
 	Tail   uint64 // position after the newest record
 	Closed bool
-	Closer twohop.Producer // the triple that closed the channel, if one did
-	Seq    string          // the last Stream-Seq
+	Seq    string // the last Stream-Seq
 
 	Fork    *twohop.Fork // as asked for at creation, nil if this is no fork
 	Parents []Segment    // what a fork inherits, oldest first; ends at Base
@@ -164,9 +163,6 @@ func (s *State) Judge(a *twohop.Append, prod *ProducerState, key *twohop.Offset,
 				Hint:    "another instance took over; stop, or go on with a larger Producer-Epoch and Producer-Seq 0"}
 		}
 		if p.Epoch == prod.Epoch && p.Seq <= prod.Seq {
-			if s.Closed && s.Closer != *p {
-				return nil, s.closedError()
-			}
 			back, o := prod.Seq-p.Seq, twohop.Offset{}
 			if n := uint64(len(prod.Acks)); back < n {
 				o = prod.Acks[n-1-back]
@@ -231,12 +227,7 @@ func (s *State) Apply(a *twohop.Append, prod *ProducerState, level twohop.Level)
 		prod.Acks = append(prod.Acks, ack.Offset)
 		ack.Seq = p.Seq
 	}
-	if a.Close {
-		s.Closed = true
-		if a.Producer != nil {
-			s.Closer = *a.Producer
-		}
-	}
+	s.Closed = s.Closed || a.Close
 	ack.Closed = s.Closed
 	return ack
 }

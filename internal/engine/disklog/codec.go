@@ -10,7 +10,10 @@ import (
 )
 
 // formatVersion is the first byte of every channel's value.
-const formatVersion = 1
+const (
+	formatVersion = 2
+	formatCloser  = 1 // with the producer triple that closed the channel, which nobody needs
+)
 
 var errCorrupt = errors.New("disklog: a stored value cannot be decoded")
 
@@ -110,9 +113,6 @@ func (ch *channel) encode() []byte {
 	e.uint(ch.Base)
 	e.uint(ch.Start)
 	e.bool(ch.Closed)
-	e.string(ch.Closer.ID)
-	e.uint(ch.Closer.Epoch)
-	e.uint(ch.Closer.Seq)
 	e.string(ch.Seq)
 	e.bool(ch.Fork != nil)
 	if f := ch.Fork; f != nil {
@@ -146,7 +146,7 @@ func (ch *channel) encode() []byte {
 
 // decodeChannel reads what encode made; the tail stands at the base.
 func decodeChannel(name string, value []byte) (*channel, error) {
-	if len(value) == 0 || value[0] != formatVersion {
+	if len(value) == 0 || value[0] != formatVersion && value[0] != formatCloser {
 		return nil, errCorrupt
 	}
 	d := decoder{b: value[1:]}
@@ -162,7 +162,9 @@ func decodeChannel(name string, value []byte) (*channel, error) {
 	ch.Base = d.uint()
 	ch.Start = d.uint()
 	ch.Closed = d.bool()
-	ch.Closer = twohop.Producer{ID: d.string(), Epoch: d.uint(), Seq: d.uint()}
+	if value[0] == formatCloser {
+		_, _, _ = d.string(), d.uint(), d.uint()
+	}
 	ch.Seq = d.string()
 	if d.bool() {
 		ch.Fork = &twohop.Fork{Source: d.string(), Sub: d.uint()}

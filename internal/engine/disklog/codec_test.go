@@ -3,6 +3,8 @@ package disklog
 import (
 	"bytes"
 	"testing"
+
+	"twohop/internal/engine"
 )
 
 // Whatever stands in the store, a batch is refused or can be cut anywhere.
@@ -26,6 +28,21 @@ func FuzzDecodeStored(f *testing.F) {
 		}
 		_ = s.bytesBefore(s.first + from%(s.count+1))
 	})
+}
+
+// A channel that an earlier version wrote is the same channel.
+func TestDecodeChannelWithCloser(t *testing.T) {
+	want := channel{State: engine.State{Name: "a", Epoch: 7, ContentType: "text/plain", Base: 2, Start: 3, Tail: 2, Closed: true, Seq: "s"}, id: 5}
+	value := want.encode()
+	at := bytes.Index(value, []byte{1, 1, 's'}) // closed, and how long the sequence is
+	old := append([]byte{formatCloser}, value[1:at+1]...)
+	old = append(append(old, 1, 'p', 4, 9), value[at+1:]...)
+	for _, v := range [][]byte{value, old} {
+		got, err := decodeChannel("a", v)
+		if err != nil || !got.Closed || got.Seq != "s" || got.Start != 3 || !bytes.Equal(got.encode(), value) {
+			t.Errorf("%v: %+v, %v", v, got, err)
+		}
+	}
 }
 
 func FuzzDecodeChannel(f *testing.F) {

@@ -56,13 +56,13 @@ func closeEmpty(f *fixture) {
 
 func closeByProducer(f *fixture) {
 	f.channel("a")
-	f.must(f.produce("a", "p", 0, 0, "x"))
+	first := f.must(f.produce("a", "p", 0, 0, "x"))
 	last := f.must(f.closing(f.produce("a", "p", 0, 1, "y")))
 	if ack := f.repeated(f.closing(f.produce("a", "p", 0, 1, "y")), last.Offset); !ack.Closed || ack.Seq != 1 {
 		f.Errorf("closed again: %+v", ack)
 	}
 	f.refused(f.produce("a", "p", 0, 2, "z"), twohop.CodeClosed)
-	f.refused(f.produce("a", "p", 0, 0, "x"), twohop.CodeClosed) // another request than the one that closed
+	f.repeated(f.produce("a", "p", 0, 0, "x"), first.Offset) // it is in the log
 	f.refused(f.produce("a", "q", 0, 0, "z"), twohop.CodeClosed)
 	f.refused(f.closing(f.produce("a", "p", 0, 2)), twohop.CodeClosed)
 }
@@ -78,9 +78,9 @@ func closeByProducerAlone(f *fixture) {
 
 func closeByOther(f *fixture) {
 	f.channel("a")
-	f.must(f.produce("a", "p", 0, 0, "x"))
+	first := f.must(f.produce("a", "p", 0, 0, "x"))
 	f.must(f.closing(f.appendOf("a")))
-	f.refused(f.produce("a", "p", 0, 0, "x"), twohop.CodeClosed)
+	f.repeated(f.produce("a", "p", 0, 0, "x"), first.Offset)
 	f.refused(f.produce("a", "p", 0, 1, "y"), twohop.CodeClosed)
 }
 
