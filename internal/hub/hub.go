@@ -27,8 +27,12 @@ type Options struct {
 	PageBytes int // that one read returns; 256 KiB
 	IdleKept  int // channels without readers that are kept for the next one; 1,024
 	IdleTime  time.Duration
-	// Changed is told of every append, from the feed: it must return at once.
+	// Changed is told of every append, and of every fork that inherits records,
+	// from the feed: it must return at once.
 	Changed func(channel string, tail twohop.Offset)
+	// Deleted is told of every deletion and expiry, from the feed: it must return
+	// at once.
+	Deleted func(channel string)
 	// Lost is told when the feed lost its place: any channel may have changed.
 	// It must return at once.
 	Lost func()
@@ -345,8 +349,13 @@ func (h *Hub) Event(_ int, e *engine.Event) {
 		}
 		return
 	}
-	if e.Kind == engine.Appended && h.opts.Changed != nil {
+	// What a fork inherits comes with no Appended.
+	grown := e.Kind == engine.Appended || e.Kind == engine.Created && e.Start != e.Tail
+	if grown && h.opts.Changed != nil {
 		h.opts.Changed(e.Channel, e.Tail)
+	}
+	if e.Kind == engine.Deleted && h.opts.Deleted != nil {
+		h.opts.Deleted(e.Channel)
 	}
 	if e.Kind == engine.Created {
 		h.awaited.came(e.Channel)

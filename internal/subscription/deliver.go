@@ -135,11 +135,13 @@ func (s *sub) delivered(ctx context.Context, r *result) error {
 			return true, nil
 		}
 		st.heard()
-		if r.done {
-			st.ackUpTo(w.Snapshot)
-			st.Wake = nil
-			s.wakeIfPending(ctx, st, now)
+		if !r.done {
+			st.accepted(now)
+			return true, nil
 		}
+		st.ackUpTo(w.Snapshot)
+		st.Wake = nil
+		s.wakeIfPending(ctx, st, now)
 		return true, nil
 	})
 }

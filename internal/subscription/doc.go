@@ -17,7 +17,10 @@
 //
 // An acknowledged offset is the last one processed, the zero offset where
 // nothing was. A channel that existed when it was linked is followed from its
-// tail, one that came later from its beginning. The link to a deleted channel
-// never wakes; if the channel comes back, its log epoch is larger than the
-// acknowledged offset's, and it is followed from its beginning again.
+// tail, one that came later from its beginning, with what it inherits. When a
+// channel is deleted, a link by the pattern is dropped, and an explicit one stays
+// and never wakes; if the channel comes back, its log epoch is larger than the
+// acknowledged offset's, and it is followed from its beginning again. A fork that
+// comes back can hold the acknowledged offset; then an explicit link goes on
+// there.
 package subscription

@@ -32,6 +32,7 @@ type fakeStore struct {
 	// before is called for each append, outside the lock. An error it returns is
 	// the append's answer; carried says that the append takes effect all the same.
 	before func(a *twohop.Append) (carried bool, err error)
+	ill    error             // is the answer to each Info of a channel that is not the server's own
 	asked  func(name string) // is called after each Info, before its caller has the answer
 }
 
@@ -160,6 +161,9 @@ func (f *fakeStore) look(name string) (twohop.Info, func(string), error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l := f.logs[name]
+	if f.ill != nil && !twohop.Reserved(name) {
+		return twohop.Info{}, f.asked, f.ill
+	}
 	if l == nil {
 		return twohop.Info{}, f.asked, notThere(name)
 	}
@@ -171,6 +175,13 @@ func (f *fakeStore) fault(before func(*twohop.Append) (carried bool, err error))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.before = before
+}
+
+// fails sets ill.
+func (f *fakeStore) fails(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ill = err
 }
 
 // afterInfo has a record appended to a channel right after somebody asked for
@@ -231,12 +242,37 @@ func (f *fakeStore) List(ctx context.Context, glob, after string, n int) ([]stri
 
 func (f *fakeStore) Delete(ctx context.Context, name string) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.logs[name] == nil {
+		f.mu.Unlock()
 		return notThere(name)
 	}
 	delete(f.logs, name)
+	nodes, mute := slices.Clone(f.nodes), f.mute
+	f.mu.Unlock()
+	for _, m := range nodes {
+		if !mute {
+			m.Deleted(name)
+		}
+	}
 	return ctx.Err()
+}
+
+// remove deletes a channel.
+func (f *fakeStore) remove(t *testing.T, name string) {
+	t.Helper()
+	if err := f.Delete(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kept is the state that is stored of a subscription.
+func (f *fakeStore) kept(t *testing.T, id string) *state {
+	t.Helper()
+	var st state
+	if _, err := last(t.Context(), f, stateChannels+id, &st); err != nil {
+		t.Fatal(err)
+	}
+	return &st
 }
 
 // put creates a JSON channel with records.
@@ -325,7 +361,12 @@ func (h *hooks) answers(status int, body string) {
 // node starts a manager on the store; it stops with the test, or before.
 func (f *fakeStore) node(t *testing.T, h *hooks) (*Manager, func()) {
 	t.Helper()
-	o := Options{AllowLoopback: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return f.nodeWith(t, h, Options{})
+}
+
+func (f *fakeStore) nodeWith(t *testing.T, h *hooks, o Options) (*Manager, func()) {
+	t.Helper()
+	o.AllowLoopback, o.Log = true, slog.New(slog.NewTextHandler(t.Output(), nil))
 	if h != nil {
 		o.Transport = h
 	}
@@ -416,12 +457,18 @@ func pullConfig(more obj) obj {
 // acked is the acknowledged offset of a linked channel, "" if it is not linked.
 func acked(t *testing.T, m http.Handler, id, path string) string {
 	t.Helper()
+	return links(t, m, id)[path]
+}
+
+// links is the acknowledged offsets of all linked channels.
+func links(t *testing.T, m http.Handler, id string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
 	for _, s := range want(t, m, 200, "GET", "subscriptions/"+id, "", nil)["streams"].([]any) {
-		if s := s.(map[string]any); s["path"] == path {
-			return s["acked_offset"].(string)
-		}
+		s := s.(map[string]any)
+		all[s["path"].(string)] = s["acked_offset"].(string)
 	}
-	return ""
+	return all
 }
 
 // bubble runs a test with a clock of its own.

@@ -2,22 +2,53 @@ package subscription
 
 import (
 	"context"
+	"time"
 
 	"twohop"
 )
 
-// absorb takes from the inbox how far channels have grown.
-func (s *sub) absorb() {
+// absorb takes from the inbox what became of channels.
+func (s *sub) absorb(ctx context.Context) error {
 	s.inbox.Lock()
-	var marks map[string]twohop.Offset
-	if len(s.inbox.tails) > 0 {
-		marks, s.inbox.tails = s.inbox.tails, map[string]twohop.Offset{}
+	var marks map[string]mark
+	if len(s.inbox.marks) > 0 {
+		marks, s.inbox.marks = s.inbox.marks, map[string]mark{}
 	}
 	s.inbox.Unlock()
-	for name, tail := range marks {
-		s.raise(name, tail)
-		s.discover(name)
+	for name, n := range marks {
+		if n.deleted {
+			delete(s.tails, name)
+		} else {
+			s.raise(name, n.tail)
+		}
 	}
+	err := s.relink(ctx, marks)
+	if err != nil {
+		s.listed = false // the next look finds the rest
+	}
+	return err
+}
+
+// relink drops and adds links as the marks say.
+func (s *sub) relink(ctx context.Context, marks map[string]mark) error {
+	for name, n := range marks { // first: what is gone makes room
+		if _, linked := s.st.Links[name]; !linked || !n.deleted {
+			continue
+		}
+		if err := s.verify(ctx, s.st, name); err != nil {
+			return err
+		}
+	}
+	for name, n := range marks {
+		if n.tail.IsZero() {
+			continue
+		}
+		s.raise(name, n.tail)
+		if err := s.discover(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // raise notes a tail. Tails of a name only grow: a new log has a larger epoch.
@@ -35,23 +66,62 @@ func (s *sub) matches(name string) bool {
 // discover links a channel that the pattern matches and that was not there
 // before, from its beginning. The link need not be written: any node finds the
 // channel again.
-func (s *sub) discover(name string) {
+func (s *sub) discover(ctx context.Context, name string) error {
 	if _, linked := s.st.Links[name]; linked {
-		return
+		return nil
 	}
 	if !s.matches(name) {
 		delete(s.tails, name)
-		return
+		return nil
 	}
-	if len(s.st.Links) >= s.m.opt.MaxStreams {
+	room, err := s.room(ctx, name)
+	if !room {
 		delete(s.tails, name)
-		if !s.crowded {
-			s.log().Warn("subscription leaves out channels that its pattern matches", "channel", name, "limit", s.m.opt.MaxStreams)
-		}
-		s.crowded = true
-		return
+		return err
 	}
 	s.st.Links[name] = link{}
+	return nil
+}
+
+// crowdPause is how often a subscription that leaves out channels looks whether
+// links of its own are over, and for the channels once there is room.
+const crowdPause = time.Minute
+
+// room reports whether one more channel may be linked. If not, it looks for
+// links to channels that are gone, of which this node may not have been told.
+// Those that are pending are looked at for their wake.
+func (s *sub) room(ctx context.Context, name string) (bool, error) {
+	if len(s.st.Links) < s.m.opt.MaxStreams {
+		return true, nil
+	}
+	now := clock()
+	if !s.crowded.IsZero() && now.Before(s.crowded.Add(crowdPause)) {
+		return false, nil
+	}
+	for old, l := range s.st.Links {
+		if l.Explicit || behind(l.Acked, s.tails[old]) {
+			continue
+		}
+		if err := s.verify(ctx, s.st, old); err != nil {
+			return false, err
+		}
+	}
+	if len(s.st.Links) < s.m.opt.MaxStreams {
+		return true, nil
+	}
+	if s.crowded.IsZero() {
+		s.log().Warn("subscription leaves out channels that its pattern matches", "channel", name, "limit", s.m.opt.MaxStreams)
+	}
+	s.crowded = now
+	return false, nil
+}
+
+// roomDue is when to look for the channels that were left out; zero is never.
+func (s *sub) roomDue() time.Time {
+	if s.crowded.IsZero() || len(s.st.Links) >= s.m.opt.MaxStreams {
+		return time.Time{}
+	}
+	return s.crowded.Add(crowdPause)
 }
 
 // look finds the channels that the pattern matches, and asks for the tails that
@@ -62,8 +132,11 @@ func (s *sub) look(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
-		if _, linked := s.st.Links[name]; !linked && s.matches(name) {
-			s.discover(name)
+		if _, linked := s.st.Links[name]; linked || !s.matches(name) {
+			continue
+		}
+		if err := s.discover(ctx, name); err != nil {
+			return err
 		}
 	}
 	if err := s.ask(ctx); err != nil {
@@ -117,8 +190,7 @@ func (s *sub) verify(ctx context.Context, st *state, name string) error {
 	info, err := s.m.store.Info(ctx, name)
 	switch {
 	case absent(err) && !l.Explicit:
-		delete(st.Links, name) // if it comes back it is discovered
-		delete(s.tails, name)
+		s.drop(st, name)
 		return nil
 	case absent(err):
 		s.tails[name] = twohop.Offset{}
@@ -126,8 +198,8 @@ func (s *sub) verify(ctx context.Context, st *state, name string) error {
 	case err != nil:
 		return err
 	}
-	if !l.Acked.IsZero() && l.Acked.Epoch < info.Start.Epoch {
-		l.Acked = twohop.Offset{} // it was deleted and made anew
+	if !l.Acked.IsZero() && (l.Acked.Epoch < info.Start.Epoch || l.Acked.Epoch > info.Tail.Epoch) {
+		l.Acked = twohop.Offset{} // it was deleted and made anew, maybe as a fork of something older
 		st.Links[name] = l
 	}
 	s.tails[name] = info.Tail
@@ -137,8 +209,16 @@ func (s *sub) verify(ctx context.Context, st *state, name string) error {
 	return nil
 }
 
+// drop ends the link to a channel that is gone; if it comes back it is
+// discovered. That need not be written: any node finds out.
+func (s *sub) drop(st *state, name string) {
+	st.drop(name, s.m.opt.MaxStreams)
+	s.st.drop(name, s.m.opt.MaxStreams) // st may be a copy that is not written
+	delete(s.tails, name)
+}
+
 // pending lists the channels that have something for a worker. Those that seem
-// so are asked again, because channels are deleted without a word.
+// so are asked again: what is known of them may be old.
 func (s *sub) pending(ctx context.Context, st *state) []string {
 	seeming := st.pending(s.tails)
 	real := seeming[:0]

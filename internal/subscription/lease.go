@@ -22,8 +22,9 @@ type claimed struct {
 // whether or not its event was read; if there is none, the turn has issued one
 // if anything was pending, so that a worker may also just ask. If nothing is, the
 // answer is 409 NO_PENDING_WORK, as the reference server has it.
-func (s *sub) claim(ctx context.Context, worker string) (c *claimed, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+func (s *sub) claim(ctx context.Context, worker string) (*claimed, error) {
+	var c *claimed // of the goroutine, until do returns nil
+	err := s.do(ctx, func(ctx context.Context) error {
 		if s.st.webhook() {
 			return wrongType(typePullWake)
 		}
@@ -52,7 +53,10 @@ func (s *sub) claim(ctx context.Context, worker string) (c *claimed, err error) 
 		c = &claimed{s.st.Wake.ID, s.st.Generation, token, s.st.told(s.tails), s.st.Config.LeaseMS}
 		return err
 	})
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // workerRequest is what a worker says of the wake that it works on.
@@ -79,8 +83,9 @@ func (st *state) fence(r *workerRequest, tokenGeneration uint64, now time.Time) 
 
 // worked takes an ack, a heartbeat or a callback. It is written before it is
 // answered.
-func (s *sub) worked(ctx context.Context, kind, token string, body func() (*workerRequest, error)) (nextWake bool, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+func (s *sub) worked(ctx context.Context, kind, token string, body func() (*workerRequest, error)) (bool, error) {
+	var nextWake bool // of the goroutine, until do returns nil
+	err := s.do(ctx, func(ctx context.Context) error {
 		gen, r, err := s.admit(ctx, kind, token, body)
 		if err != nil {
 			return err
@@ -107,7 +112,7 @@ func (s *sub) worked(ctx context.Context, kind, token string, body func() (*work
 			return true, nil
 		})
 	})
-	return nextWake, err
+	return err == nil && nextWake, err
 }
 
 // release gives a lease back. What is pending then gets a new wake.
@@ -151,6 +156,9 @@ func (s *sub) admit(ctx context.Context, kind, token string, body func() (*worke
 func (s *sub) ack(ctx context.Context, st *state, a *ack) error {
 	name := a.name()
 	l, linked := st.Links[name]
+	if !linked && st.Wake.Dropped[name] {
+		return nil
+	}
 	if !linked {
 		return badAck("%q is not linked to the subscription", clip(name))
 	}

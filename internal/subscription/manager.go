@@ -71,15 +71,15 @@ type Manager struct {
 	http  *http.Client
 	keys  atomic.Pointer[keys]
 
-	watched atomic.Int64 // subscriptions in the index; 0 lets Changed return at once
+	watched atomic.Int64 // subscriptions in the index; 0 lets Changed and Deleted return at once
 	writes  atomic.Uint64
 
-	// marks holds the channels that changed, and how far, until dispatch tells
-	// the subscriptions. It is all that an append has to wait for.
+	// marks holds what happened to channels, until dispatch tells the
+	// subscriptions. It is all that an append has to wait for.
 	marks struct {
 		sync.Mutex
 
-		tails map[string]twohop.Offset
+		channels map[string]mark
 	}
 	signal chan struct{} // one token: there are marks
 
@@ -101,7 +101,7 @@ func New(store Store, o Options) *Manager {
 		store: store, opt: o, node: rand.Text(), index: newIndex(),
 		subs: map[string]*sub{}, made: map[string]int{}, signal: make(chan struct{}, 1),
 	}
-	m.marks.tails = map[string]twohop.Offset{}
+	m.marks.channels = map[string]mark{}
 	rt := o.Transport
 	if rt == nil {
 		rt = newSender(o.targets())
@@ -163,8 +163,34 @@ func (m *Manager) Changed(channel string, tail twohop.Offset) {
 	if m.watched.Load() == 0 && !strings.HasPrefix(channel, stateChannels) {
 		return
 	}
+	m.mark(channel, mark{tail: tail})
+}
+
+// Deleted tells that a channel was deleted or has expired. It never waits for
+// I/O. Of a subscription's own channel it need not be told: who writes there
+// finds out.
+func (m *Manager) Deleted(channel string) {
+	if m.watched.Load() == 0 || twohop.Reserved(channel) {
+		return
+	}
+	m.mark(channel, mark{deleted: true})
+}
+
+// mark is what became of a channel since it was last looked at.
+type mark struct {
+	tail    twohop.Offset // zero if nothing came after the deletion
+	deleted bool          // and maybe made anew since
+}
+
+// after is a mark that follows an older one.
+func (n mark) after(old mark) mark {
+	n.deleted = n.deleted || old.deleted
+	return n
+}
+
+func (m *Manager) mark(channel string, n mark) {
 	m.marks.Lock()
-	m.marks.tails[channel] = tail
+	m.marks.channels[channel] = n.after(m.marks.channels[channel])
 	m.marks.Unlock()
 	wakeUp(m.signal)
 }
@@ -204,23 +230,23 @@ func (m *Manager) dispatch() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.marks.Lock()
-	var marks map[string]twohop.Offset
-	if n := len(m.marks.tails); n > 0 {
-		marks, m.marks.tails = m.marks.tails, make(map[string]twohop.Offset, min(n, 1024))
+	var marks map[string]mark
+	if n := len(m.marks.channels); n > 0 {
+		marks, m.marks.channels = m.marks.channels, make(map[string]mark, min(n, 1024))
 	}
 	m.marks.Unlock()
-	for channel, tail := range marks {
+	for channel, mk := range marks {
 		if id, ok := strings.CutPrefix(channel, stateChannels); ok {
 			if m.made[id] > 0 {
 				continue // by this node: create opens it
 			}
 			if s, err := m.openLocked(id, nil); err == nil {
-				s.tellState(tail)
+				s.tellState(mk.tail)
 			}
 			continue
 		}
 		if !twohop.Reserved(channel) { // what the server writes for itself wakes nobody
-			m.index.find(channel, func(s *sub) { s.tellTail(channel, tail) })
+			m.index.find(channel, func(s *sub) { s.tellMark(channel, mk) })
 		}
 	}
 }

@@ -69,32 +69,38 @@ func orNull(s string) *string {
 }
 
 // get reads the subscription.
-func (s *sub) get(ctx context.Context) (v *view, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
-		v, err = s.view(ctx)
+func (s *sub) get(ctx context.Context) (*view, error) {
+	return s.viewed(ctx, func(context.Context) error { return nil })
+}
+
+// viewed runs f on the goroutine, and tells how the subscription is then.
+func (s *sub) viewed(ctx context.Context, f func(context.Context) error) (*view, error) {
+	var v *view // of the goroutine, until do returns nil
+	err := s.do(ctx, func(ctx context.Context) error {
+		err := f(ctx)
+		if err == nil {
+			v, err = s.view(ctx)
+		}
 		return err
 	})
-	return v, err
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // confirm answers a PUT of a subscription that exists.
-func (s *sub) confirm(ctx context.Context, hash, base string) (v *view, err error) {
-	err = s.do(ctx, func(ctx context.Context) error {
+func (s *sub) confirm(ctx context.Context, hash, base string) (*view, error) {
+	return s.viewed(ctx, func(ctx context.Context) error {
 		if s.st.Hash != hash {
 			return errDiffers
 		}
-		err := s.update(ctx, func(st *state) (bool, error) {
+		return s.update(ctx, func(st *state) (bool, error) {
 			changed := st.Base != base
 			st.Base = base
 			return changed, nil
 		})
-		if err != nil {
-			return err
-		}
-		v, err = s.view(ctx)
-		return err
 	})
-	return v, err
 }
 
 // create makes a subscription. If another was faster it reports so by a nil sub.

@@ -46,6 +46,10 @@ type wake struct {
 	Holder     string    `json:"holder,omitempty"` // pull-wake
 	Announced  bool      `json:"announced,omitempty"`
 
+	// Dropped are channels that went since the wake was issued: its worker may
+	// have been told of them.
+	Dropped map[string]bool `json:"dropped,omitempty"`
+
 	// A webhook's attempts. One is under way until AttemptUntil, or forgotten by
 	// a node that died. Snapshot is what the latest one told.
 	Attempt      int                      `json:"attempt,omitempty"`
@@ -72,6 +76,7 @@ func (st *state) clone() *state {
 	c.Links = maps.Clone(st.Links)
 	if st.Wake != nil {
 		w := *st.Wake
+		w.Dropped = maps.Clone(w.Dropped)
 		c.Wake = &w
 	}
 	return &c
@@ -121,6 +126,14 @@ func (st *state) differs(old *state) (issued, attempted bool) {
 func (st *state) heard() {
 	st.Wake.AttemptUntil = time.Time{}
 	st.Retries, st.NextAttempt = 0, time.Time{}
+}
+
+// accepted gives the worker that took the wake its whole lease: attempts that
+// failed may have used up most of it.
+func (st *state) accepted(now time.Time) {
+	if until := now.Add(st.Config.lease()); until.After(st.Wake.LeaseUntil) {
+		st.Wake.LeaseUntil = until
+	}
 }
 
 // backoff is the delay before the n-th retry; jitter is between -1 and 1.
@@ -189,6 +202,22 @@ func (st *state) pending(tails map[string]twohop.Offset) []string {
 // tail of an older log epoch can only be of another log.
 func behind(acked, tail twohop.Offset) bool {
 	return !tail.IsZero() && (tail.Compare(acked) > 0 || tail.Epoch < acked.Epoch)
+}
+
+// drop ends a link to a channel that is gone. At most limit are remembered.
+func (st *state) drop(name string, limit int) {
+	if _, linked := st.Links[name]; !linked {
+		return
+	}
+	delete(st.Links, name)
+	w := st.Wake
+	if w == nil || len(w.Dropped) >= limit {
+		return
+	}
+	if w.Dropped == nil {
+		w.Dropped = map[string]bool{}
+	}
+	w.Dropped[name] = true
 }
 
 // ackUpTo moves cursors to where a webhook that says done was told they end.

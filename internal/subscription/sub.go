@@ -34,7 +34,7 @@ type sub struct {
 	inbox struct {
 		sync.Mutex
 
-		tails   map[string]twohop.Offset
+		marks   map[string]mark
 		state   twohop.Offset // the tail of the subscription's own channel
 		recheck bool
 	}
@@ -48,8 +48,8 @@ type sub struct {
 	// is nothing to read. They may be old, never wrong: before a wake is issued
 	// the store is asked.
 	tails   map[string]twohop.Offset
-	listed  bool // the pattern's channels were listed
-	crowded bool // a channel was left out for MaxStreams
+	listed  bool      // the pattern's channels were listed
+	crowded time.Time // when channels began to be left out for MaxStreams, zero if none are
 
 	attempt       bool      // this node has to carry out the attempt that st says is under way
 	mine          string    // the wake that this node issued, and has to announce
@@ -71,13 +71,13 @@ func newSub(m *Manager, id string) *sub {
 		ops: make(chan op), results: make(chan result), signal: make(chan struct{}, 1), gone: make(chan struct{}),
 		tails: map[string]twohop.Offset{},
 	}
-	s.inbox.tails = map[string]twohop.Offset{}
+	s.inbox.marks = map[string]mark{}
 	return s
 }
 
-func (s *sub) tellTail(channel string, tail twohop.Offset) {
+func (s *sub) tellMark(channel string, n mark) {
 	s.inbox.Lock()
-	s.inbox.tails[channel] = tail
+	s.inbox.marks[channel] = n.after(s.inbox.marks[channel])
 	s.inbox.Unlock()
 	wakeUp(s.signal)
 }
@@ -96,7 +96,8 @@ func (s *sub) tellRecheck() {
 	wakeUp(s.signal)
 }
 
-// do runs f on the goroutine, with the newest state, and waits for it.
+// do runs f on the goroutine, with the newest state, and waits for it. When ctx
+// ends first f still runs: what it writes may be read only if do returns nil.
 func (s *sub) do(ctx context.Context, f func(context.Context) error) error {
 	o := op{run: f, done: make(chan error, 1)}
 	select {
@@ -186,7 +187,7 @@ func (s *sub) turn(life context.Context, o *op, r *result) {
 func (s *sub) rest() (time.Duration, bool) {
 	at := s.troubleAt
 	if at.IsZero() && s.st != nil {
-		at = sooner(s.st.due(), s.announceDue())
+		at = sooner(sooner(s.st.due(), s.announceDue()), s.roomDue())
 	}
 	return time.Until(at), !at.IsZero()
 }
@@ -216,6 +217,9 @@ func (s *sub) fresh(ctx context.Context, ask bool) error {
 			}
 		}
 	}
+	if at := s.roomDue(); !at.IsZero() && !clock().Before(at) {
+		s.crowded, s.listed = time.Time{}, false
+	}
 	if !s.listed {
 		return s.look(ctx)
 	}
@@ -235,10 +239,16 @@ func (s *sub) load(ctx context.Context) error {
 	s.st, s.tail = st, tail
 	s.glob = parseGlob(st.Config.Pattern)
 	s.m.follow(s, &st.Config, st.Links)
+	err = s.ask(ctx) // first: what is gone makes room
 	for name := range s.tails {
-		s.discover(name)
+		if err == nil {
+			err = s.discover(ctx, name)
+		}
 	}
-	return s.ask(ctx)
+	if err != nil {
+		s.listed = false // the next look finds the rest
+	}
+	return err
 }
 
 // update changes the state: f is run on a copy, which is then written if f says

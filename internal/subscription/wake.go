@@ -11,7 +11,9 @@ import (
 // step does what is due: it ends leases, and issues a wake when something is
 // pending and nobody is at work.
 func (s *sub) step(ctx context.Context) error {
-	s.absorb()
+	if err := s.absorb(ctx); err != nil {
+		return err
+	}
 	now := clock()
 	due := s.st.due()
 	quiet := due.IsZero() || now.Before(due)

@@ -272,6 +272,35 @@ func TestWebhookRetriesBackOff(t *testing.T) {
 	})
 }
 
+// A worker that takes the wake when attempts have failed has its whole lease.
+func TestWebhookAcceptsARetry(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, h := newStore(), &hooks{}
+		m, _ := f.node(t, h)
+		h.answer = func(n int, _ *http.Request) (*http.Response, error) {
+			if n < 4 {
+				return reply(503, ``), nil
+			}
+			return reply(200, `{}`), nil
+		}
+		want(t, m, 201, "PUT", "subscriptions/s", "", webhookConfig(obj{"lease_ttl_ms": 10_000}))
+		f.put(t, "events/a", `1`)
+		time.Sleep(9 * time.Second) // attempts at about 0, 1, 3, 7
+		got := h.all()
+		if len(got) != 4 {
+			t.Fatalf("%d attempts", len(got))
+		}
+		time.Sleep(time.Until(got[3].at.Add(9 * time.Second)))
+		synctest.Wait()
+		w := got[3]
+		want(t, m, 200, "POST", "subscriptions/s/callback", w.body.Token, callback(w, true, "events/a", w.body.Streams[0].Tail.String()))
+		time.Sleep(time.Minute)
+		if n := len(h.all()); n != 4 {
+			t.Errorf("%d hooks, want 4", n)
+		}
+	})
+}
+
 // A webhook that never answers must not be called every lease: an attempt ends
 // with the lease, and the next wake waits for the schedule of retries.
 func TestWebhookThatHangs(t *testing.T) {
