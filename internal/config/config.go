@@ -87,7 +87,7 @@ type CORS struct {
 
 // Log sets the server's log, which goes to standard error.
 type Log struct {
-	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"Least important messages that are logged. debug logs every request."`
+	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" doc:"Least important messages that are logged. debug logs each request, but for the plain reads and publishes that epoll loops serve (Linux): those are only counted."`
 	Format string `yaml:"format" default:"text" enum:"text,json" doc:"How a message is written."`
 }
 

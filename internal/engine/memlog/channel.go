@@ -133,6 +133,11 @@ func (k *keys) forget(before int64) (freed int64) {
 		delete(k.known, k.order[n].key)
 		freed += keySize + int64(len(k.order[n].key))
 	}
+	if n == len(k.order) {
+		*k = keys{} // a map keeps the room of its largest time
+		return freed
+	}
+	clear(k.order[:n])
 	k.order = k.order[n:]
 	return freed
 }

@@ -193,3 +193,20 @@ func TestVisitsKeepTheirTime(t *testing.T) {
 		}
 	})
 }
+
+// After a burst of keys nothing of it is left when their window is over.
+func TestForgottenKeysAreGone(t *testing.T) {
+	var k keys
+	for i := range 1000 {
+		k.put(fmt.Sprint(i), twohop.Offset{}, int64(i))
+	}
+	k.forget(900)
+	for i, use := range k.order[:100] {
+		if k.get(use.key) == nil || use.key != fmt.Sprint(900+i) {
+			t.Errorf("%q is not the key that was used then", use.key)
+		}
+	}
+	if k.forget(1000); k.known != nil || k.order != nil {
+		t.Error("room is kept for keys that are forgotten")
+	}
+}

@@ -27,7 +27,7 @@ rules:
 // startServer runs the command with a configuration; it ends with the test.
 func startServer(t *testing.T, binary, config string) *rig.Server {
 	t.Helper()
-	return rig.Serve(t, binary, rig.Options{Config: config})
+	return rig.Serve(t, binary, rig.Options{Config: config, Args: []string{"--public-url", "http://live.example"}})
 }
 
 // mustSend sends a request that must be answered with the status.
