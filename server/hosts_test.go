@@ -40,8 +40,7 @@ func TestNamesOnLoopback(t *testing.T) {
 				}
 				if (resp.StatusCode == http.StatusForbidden) != refused {
 					t.Errorf("%s for %s, %s: %s", request, host, origin, resp.Status)
-				}
-				if refused && method == http.MethodGet {
+				} else if refused && method == http.MethodGet { // another answer may have no end
 					if b, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(b), `"code":"host_not_allowed"`) {
 						t.Errorf("%s: %s, %v", request, b, err)
 					}

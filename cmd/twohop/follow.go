@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"twohop/client"
@@ -84,7 +83,7 @@ func (c *followCmd) Run(a *app) error {
 	out := newFollowOutput(a.Stdout, c.Output == "json", len(c.Channels) > 1, c.Records)
 	err = c.print(a, out, c.fanIn(a, cl, from))
 	switch {
-	case errors.Is(err, syscall.EPIPE), errors.Is(err, errEnough):
+	case errors.Is(err, errEnough):
 		return nil
 	case err == nil && a.Context.Err() != nil:
 		return errInterrupted

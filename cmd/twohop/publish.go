@@ -50,10 +50,12 @@ same ID and the same input, and what was published before stays as it is. Record
 number n is known to the server as (ID, 0, n), so input that has grown since goes
 on where it ended. Each record is a request of its own then. --batch N puts N
 into each, which is faster; but then repeat with the same N and the very same
-input: at its end a batch that is not full counts as done. One ID is for one input.
+input: at its end a batch that is not full counts as done. One ID is for one
+input.
 
 Ctrl-C publishes what was read, with --batch whole batches of it, and ends with
-exit code 130; a second one ends at once. Other exit codes: 0 all is acknowledged, 1 something failed, 2 usage.`
+exit code 130; a second one ends at once. Other exit codes: 0 all is
+acknowledged, 1 something failed, 2 usage.`
 }
 
 // flushTime is how long an interrupted publish waits for acknowledgements.
@@ -197,8 +199,9 @@ func (c *publishCmd) pump(a *app, p *client.Publisher, records recordSeq, status
 			return
 		}
 		closing = true
+		whole := failed == nil
 		go func() { // ends before pump does
-			if failed == nil {
+			if whole {
 				closed <- p.Close(ctx)
 				return
 			}

@@ -46,9 +46,10 @@ type ClientFrame struct {
 
 // ParseClientFrame reads a message of a client into f, whose slices it uses
 // again. Of a frame that names more than so many channels it reads no further:
-// one of a megabyte has room for hundreds of thousands. An error of CodeInvalidFrame means that the message is no frame; with
-// any other the frame is refused, and f has its type and id. What is wrong with
-// one channel of a subscribe, or with the item of a publish, stands there.
+// one of a megabyte has room for hundreds of thousands. An error of
+// CodeInvalidFrame means that the message is no frame; with any other the frame is
+// refused, and f has its type and id. What is wrong with one channel of a
+// subscribe, or with the item of a publish, stands there.
 //
 // Members that are not known are ignored, and null is as if the member were not
 // there. A member that is known and given twice makes the frame ambiguous, so

@@ -89,8 +89,8 @@ func (it *Item) conditions(o *object) error {
 	return nil
 }
 
-// ParseIfMatch reads an item's ifMatch, which may stand in quotes as its header
-// does.
+// ParseIfMatch reads an item's ifMatch or the header of a publish, with or without
+// quotes.
 func ParseIfMatch(s string) (*twohop.Offset, error) {
 	o, err := twohop.ParseOffset(strings.Trim(strings.TrimSpace(s), `"`))
 	if err == nil {

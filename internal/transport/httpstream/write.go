@@ -246,16 +246,11 @@ func conditions(a *twohop.Append, hd http.Header) error {
 		}
 	}
 	if v, has := hd["If-Match"]; has {
-		if a.If, err = ifMatch(v[0]); err != nil || len(v) > 1 {
+		if a.If, err = wire.ParseIfMatch(v[0]); err != nil || len(v) > 1 {
 			return badHeader("If-Match", v[0], "one offset, as Stream-Next-Offset gave it")
 		}
 	}
 	return nil
-}
-
-func ifMatch(s string) (*twohop.Offset, error) {
-	o, err := twohop.ParseOffset(strings.Trim(strings.TrimSpace(s), `"`))
-	return &o, err
 }
 
 // producer reads the producer triple (DS 5.2.1), or nil.
