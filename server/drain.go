@@ -16,6 +16,8 @@ type front interface {
 	Finish()
 	// Quiet reports whether nothing is to be sent, or handed over.
 	Quiet() bool
+	// Behind is how long the fan-out that has waited longest has.
+	Behind() time.Duration
 	// Close cuts the connections that are left.
 	Close() error
 }

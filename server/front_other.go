@@ -4,6 +4,7 @@ package server
 
 import (
 	"net"
+	"time"
 
 	"golang.org/x/net/netutil"
 )
@@ -24,4 +25,5 @@ type plain struct{ net.Listener }
 func (p plain) Handover() net.Listener { return p.Listener }
 func (plain) Finish()                  {}
 func (plain) Quiet() bool              { return true }
+func (plain) Behind() time.Duration    { return 0 }
 func (plain) Close() error             { return nil }

@@ -46,6 +46,14 @@ func newMetrics(p *parts) *metrics {
 	return m
 }
 
+// watch has the metrics tell of a front, too.
+func (m *metrics) watch(f front) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "twohop_fanout_behind_seconds",
+		Help: "How long the fan-out that has waited longest has: above zero while publishes come faster than they can be sent on.",
+	}, func() float64 { return f.Behind().Seconds() }))
+}
+
 // collector reads the counters of the parts.
 type collector struct {
 	parts    *parts

@@ -110,6 +110,7 @@ func (s *Server) serve(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
+	s.metrics.watch(front)
 
 	srv := &http.Server{
 		Handler:           s.named(s.handler),

@@ -47,17 +47,18 @@ func (c *Crowd[M]) Due() bool { return c.due.Load() }
 
 // Begin begins a round if there is news for one. It returns false if there is
 // none, or if it has to wait for the end of this round.
-func (c *Crowd[M]) Begin() bool {
+func (c *Crowd[M]) Begin(now time.Time) bool {
 	if c.left > 0 && c.Budget > 0 || !c.news.Swap(false) {
 		return false
 	}
 	c.busy = c.left > 0
 	c.left = len(c.members)
-	if c.Budget > 0 {
-		c.began = time.Now()
-	}
+	c.began = now
 	return true
 }
+
+// Began is when the last round did.
+func (c *Crowd[M]) Began() time.Time { return c.began }
 
 // Again makes the round begin again: somebody was given less than there is.
 func (c *Crowd[M]) Again() { c.left = len(c.members) }

@@ -70,7 +70,7 @@ func TestCrowdLooksAtAll(t *testing.T) {
 						news()
 					default:
 						if turn {
-							c.Begin()
+							c.Begin(time.Now())
 							if turn = c.Look(3, look); !turn {
 								_, turn = c.Rest()
 							}
@@ -78,7 +78,7 @@ func TestCrowdLooksAtAll(t *testing.T) {
 					}
 				}
 				for turn {
-					c.Begin()
+					c.Begin(time.Now())
 					if turn = c.Look(3, func(s *sitter) { s.seen = happened }); !turn {
 						_, turn = c.Rest()
 					}
@@ -109,7 +109,7 @@ func TestCrowdWithABudgetGoesOnceRound(t *testing.T) {
 				return n
 			}
 			turn := func() (more bool) {
-				c.Begin()
+				c.Begin(time.Now())
 				return c.Look(4, func(s *sitter) { s.looks++ })
 			}
 			if !c.Note() || c.Note() {
@@ -145,7 +145,7 @@ func TestCrowdTurnsAreShortWhileNewsComes(t *testing.T) {
 		c.Add(&sitter{})
 	}
 	turn := func() (looked int) {
-		c.Begin()
+		c.Begin(time.Now())
 		c.Look(40, func(*sitter) { looked++ })
 		return looked
 	}

@@ -5,7 +5,8 @@
 // Invariant: everything about a connection happens on its loop, so what a
 // handler keeps about one needs no lock. Nothing on a loop blocks: what could
 // is done elsewhere and posted back. Long work is done in turns, between which
-// the loop looks at its sockets, so that no fan-out delays a publish.
+// the loop looks at its sockets, and fan-outs begin after all else, so that none
+// delays a publish.
 //
 // What is queued on connections leaves when a round is over, in the order in
 // which they came to have something: all that is due on one leaves as one send,
@@ -55,6 +56,9 @@ type Options struct {
 	// Precision is the time within which it is noticed that a connection is due,
 	// but no sooner than a tick.
 	Precision time.Duration
+	// FanOutLag is how long fan-outs may wait while the loop is busy without a
+	// pause.
+	FanOutLag time.Duration
 	// NoRing keeps the loop from using io_uring where the kernel would let it.
 	NoRing bool
 }

@@ -29,6 +29,7 @@ type Loop struct {
 	n       int
 	accepts accepting
 	turns   []Task // work that is not done yet
+	fans    fanOuts
 	dirty   []queued
 	copies  []byte  // of what is queued
 	ring    *ring   // or nil
@@ -50,10 +51,12 @@ type Loop struct {
 	mu       sync.Mutex
 	posted   []Task
 	spare    []Task
+	fanned   []FanOut
 	sleeping atomic.Bool
 	stopping atomic.Bool
 	open     atomic.Int64
 	unsent   atomic.Int64 // connections whose socket has not taken all yet
+	behind   atomic.Int64 // nanoseconds
 	done     chan struct{}
 }
 
@@ -70,7 +73,7 @@ func NewLoop(l *Listener, o Options) (*Loop, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	p := &Loop{epoll: ep, wakeup: ev, listener: l, done: make(chan struct{}),
-		began: time.Now(), circle: max(1, int(o.Precision/TickEvery))}
+		began: time.Now(), circle: max(1, int(o.Precision/TickEvery)), fans: fanOuts{lag: o.FanOutLag}}
 	p.time = p.began
 	p.alarm = time.AfterFunc(longestSleep, p.wake)
 	if !o.NoRing {
@@ -95,7 +98,7 @@ func (p *Loop) Conns() int { return int(p.open.Load()) }
 func (p *Loop) Quiet() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.posted) == 0 && p.sleeping.Load() && p.unsent.Load() == 0
+	return len(p.posted)+len(p.fanned) == 0 && p.sleeping.Load() && p.unsent.Load() == 0
 }
 
 // Time is when the loop's round began: the present, as exactly as most need it,
@@ -108,6 +111,22 @@ func (p *Loop) Post(t Task) {
 	p.mu.Lock()
 	p.posted = append(p.posted, t)
 	p.mu.Unlock()
+	p.rouse()
+}
+
+// PostFanOut is Post for a fan-out, which may have to wait for other work.
+func (p *Loop) PostFanOut(f FanOut) {
+	p.mu.Lock()
+	p.fanned = append(p.fanned, f)
+	p.mu.Unlock()
+	p.rouse()
+}
+
+// Behind is how long the oldest fan-out that waits has waited, as of the end of
+// the last round. It may be called from anywhere.
+func (p *Loop) Behind() time.Duration { return time.Duration(p.behind.Load()) }
+
+func (p *Loop) rouse() {
 	if p.sleeping.CompareAndSwap(true, false) { // one wake is enough for all
 		p.wake()
 	}
@@ -164,6 +183,7 @@ func (p *Loop) Run() {
 		p.tellDrained()
 		p.collect()
 		p.takeTurns()
+		p.beginFanOuts(len(events) > 0)
 		p.tick()
 		p.flush()
 	}
@@ -187,13 +207,13 @@ func (p *Loop) free() {
 // wait returns what happens. If the loop has nothing to do until then it sleeps,
 // and what is posted wakes it.
 func (p *Loop) wait() []unix.EpollEvent {
-	if len(p.turns)+len(p.drained) > 0 {
+	if len(p.turns)+p.fans.len()+len(p.drained) > 0 {
 		return p.epoll.poll()
 	}
 	p.sleeping.Store(true)
 	defer p.sleeping.Store(false)
 	p.mu.Lock()
-	work := len(p.posted) > 0
+	work := len(p.posted)+len(p.fanned) > 0
 	p.mu.Unlock()
 	if work || p.stopping.Load() {
 		return p.epoll.poll()
@@ -245,6 +265,11 @@ func (p *Loop) collect() {
 	p.mu.Lock()
 	got := p.posted
 	p.posted = p.spare[:0]
+	for _, f := range p.fanned {
+		p.fans.add(f, p.time)
+	}
+	clear(p.fanned)
+	p.fanned = p.fanned[:0]
 	p.mu.Unlock()
 	p.turns = append(p.turns, got...)
 	copy(p.turns[len(got):], p.turns)
@@ -266,6 +291,26 @@ func (p *Loop) takeTurns() {
 	}
 	clear(turns[keep:])
 	p.turns = turns[:keep]
+}
+
+// beginFanOuts gives fan-outs their first turn; their others are as those of all
+// tasks.
+func (p *Loop) beginFanOuts(happened bool) {
+	for sent := 0; ; {
+		f := p.fans.next(p.time, happened, sent)
+		if f == nil {
+			break
+		}
+		before := len(p.dirty)
+		if f.Turn() {
+			p.turns = append(p.turns, f)
+		}
+		sent += len(p.dirty) - before
+		p.flushMany()
+	}
+	if behind := int64(p.fans.behind(p.time)); behind != p.behind.Load() {
+		p.behind.Store(behind)
+	}
 }
 
 func (p *Loop) tick() {

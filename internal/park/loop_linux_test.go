@@ -296,3 +296,64 @@ func TestWatch(t *testing.T) {
 		t.Error("it was looked at still")
 	}
 }
+
+// note is a fan-out to one connection.
+type note struct {
+	c     *Conn
+	turns int
+	at    func(turns int)
+}
+
+func (n *note) Began() time.Time { return time.Now() }
+
+func (n *note) Turn() bool {
+	n.turns++
+	n.at(n.turns)
+	n.c.QueueCopy([]byte("note"))
+	return n.turns < 3
+}
+
+// While something happens in each round a few fan-outs begin in it; all go on
+// once they have begun, and all get what they are for.
+func TestBusyLoopBeginsAFewFanOutsARound(t *testing.T) {
+	const many = 100
+	busy, err := unix.Eventfd(1, unix.EFD_CLOEXEC) // never read, so there is an event at all times
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(busy) }()
+	round, most, began := 0, 0, map[int]int{}
+	_, p, dial := startWith(t, 0, false, func(p *Loop) {
+		p.fans.lag = time.Hour
+		p.Watch(busy, func() { round++ })
+	})
+	conns := make([]net.Conn, many)
+	for i := range conns {
+		conns[i] = dial()
+		say(t, conns[i], "hello", "hello")
+	}
+	do(p, func() {
+		for _, c := range p.conns {
+			if c == nil {
+				continue
+			}
+			p.PostFanOut(&note{c: c, at: func(turns int) {
+				if turns == 1 {
+					began[round]++
+					most = max(most, began[round])
+				}
+			}})
+		}
+	})
+	for _, c := range conns {
+		say(t, c, "", "notenotenote")
+	}
+	do(p, func() { p.Unwatch(busy) })
+	do(p, func() {})
+	if most != fewSends || len(began) < many/fewSends {
+		t.Errorf("up to %d began in a round, in %d rounds; want %d in each", most, len(began), fewSends)
+	}
+	if p.Behind() != 0 {
+		t.Errorf("behind by %v at the end", p.Behind())
+	}
+}

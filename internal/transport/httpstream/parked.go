@@ -31,6 +31,10 @@ type Parked struct {
 	once     sync.Once
 }
 
+// fanOutLag is how late readers without a budget may be while a loop is busy
+// without a pause: what people still take for at once.
+const fanOutLag = 100 * time.Millisecond
+
 // Park takes over a listener, for at most limit connections at a time (0 is any
 // number). Serve what Handover accepts with net/http and the same handler.
 func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
@@ -41,7 +45,7 @@ func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
 	p := &Parked{hub: h.hub, listener: pl, over: park.NewHandover(pl.Addr()), closing: make(chan struct{})}
 	precision := min(2*time.Second, max(park.TickEvery, min(h.opts.LongPoll, h.opts.Heartbeat, h.opts.MaxAge)/8))
 	for range loops {
-		loop, err := park.NewLoop(pl, park.Options{Precision: precision})
+		loop, err := park.NewLoop(pl, park.Options{Precision: precision, FanOutLag: fanOutLag})
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}

@@ -4,6 +4,7 @@ package httpstream
 
 import (
 	"sync"
+	"time"
 
 	"twohop/internal/park"
 )
@@ -43,6 +44,14 @@ func (p *Parked) Quiet() bool {
 		}
 	}
 	return p.over.Waiting() == 0 // the last, as loops hand over
+}
+
+// Behind is how long the fan-out that has waited longest has, on any loop.
+func (p *Parked) Behind() (longest time.Duration) {
+	for _, l := range p.loops {
+		longest = max(longest, l.loop.Behind())
+	}
+	return longest
 }
 
 // leaveUnread leaves what came with the kernel, for a full HTTP server if the

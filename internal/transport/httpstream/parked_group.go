@@ -44,14 +44,14 @@ func (g *group) schedule(after time.Duration) {
 		g.wait.Reset(after)
 		return
 	}
-	g.p.loop.Post(g)
+	g.p.loop.PostFanOut(g)
 }
 
 const turnReaders = 64
 
 // Turn implements park.Task.
 func (g *group) Turn() bool {
-	if g.Begin() && (g.ch.Stale() || g.ch.Deleted()) {
+	if g.Begin(g.p.loop.Time()) && (g.ch.Stale() || g.ch.Deleted()) {
 		g.disperse()
 	}
 	var page memo

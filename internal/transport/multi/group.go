@@ -60,12 +60,12 @@ func (g *group) schedule(after time.Duration) {
 		g.beat.add(g, after)
 		return
 	}
-	g.n.run.Post(g)
+	g.n.run.PostFanOut(g)
 }
 
 // Turn implements task.
 func (g *group) Turn() bool {
-	if g.Begin() && g.ch.Stale() && g.Len() > 0 {
+	if g.Begin(time.Now()) && g.ch.Stale() && g.Len() > 0 {
 		g.reopen()
 	}
 	if !g.moving {

@@ -85,6 +85,9 @@ type onLoop struct{ *park.Loop }
 // Post implements runner.
 func (l onLoop) Post(t task) { l.Loop.Post(t) }
 
+// PostFanOut implements runner.
+func (l onLoop) PostFanOut(g *group) { l.Loop.PostFanOut(g) }
+
 // parked is a connection of a loop as a port.
 type parked struct{ *park.Conn }
 

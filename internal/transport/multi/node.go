@@ -12,9 +12,12 @@ import (
 // task is work for a node: see park.Task.
 type task interface{ Turn() (more bool) }
 
-// runner runs tasks one at a time, in turns. Post may be called from anywhere,
-// and never blocks.
-type runner interface{ Post(t task) }
+// runner runs tasks one at a time, in turns, groups when there is time for them.
+// What it has may be called from anywhere, and never blocks.
+type runner interface {
+	Post(t task)
+	PostFanOut(g *group)
+}
 
 // node is the connections that one runner serves: all those of a loop, or a
 // single one that has a goroutine. All of it is used in tasks only.

@@ -49,6 +49,9 @@ func (p *solo) Post(t task) {
 	}
 }
 
+// PostFanOut implements runner.
+func (p *solo) PostFanOut(g *group) { p.Post(g) }
+
 // take takes what was posted.
 func (p *solo) take() []task {
 	p.mu.Lock()
