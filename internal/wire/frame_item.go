@@ -30,6 +30,22 @@ const (
 	maxKeyBytes  = 255
 )
 
+// ParseItem reads an element of a POST /v1/publish by the rules of frames. What
+// it returns of one that is malformed has its channel at most.
+func ParseItem(b []byte) (it Item, err error) {
+	if len(b) == 0 || b[0] != '{' {
+		return it, badFrame("the item is not an object", itemHint)
+	}
+	var o object
+	if err = o.read(b); err == nil {
+		err = it.read(&o)
+	}
+	if e, ok := err.(*twohop.Error); ok && e.Code == CodeInvalidFrame { //nolint:errorlint // made right here
+		e.Code, e.Hint, e.Channel = twohop.CodeInvalidRequest, itemHint, it.Channel
+	}
+	return it, err
+}
+
 func (it *Item) read(o *object) (err error) {
 	if it.Channel, _, err = o.text(mChannel); err != nil {
 		return err

@@ -52,7 +52,7 @@ async function post(env: Env, i: Item, list: string | undefined): Promise<Publis
     "Content-Type": i.contentType ?? (i.bytes ? "application/octet-stream" : "application/json"),
     "Idempotency-Key": i.idempotencyKey!,
   }
-  if (i.ifMatch) headers["If-Match"] = i.ifMatch
+  if (i.ifMatch !== undefined) headers["If-Match"] = i.ifMatch
   if (i.close) headers["Stream-Closed"] = "true"
   const body = (i.bytes as BodyInit) ?? i.text ?? list
   const signal = AbortSignal.timeout(patience)
@@ -70,7 +70,7 @@ async function post(env: Env, i: Item, list: string | undefined): Promise<Publis
 }
 
 /** What is of one kind goes out as one batch; what has none, alone. */
-const kind = (i: Item): string | false | undefined => i.records && !i.ifMatch && !i.close && !i.idempotencyKey && "JSON " + i.contentType
+const kind = (i: Item): string | false | undefined => i.records && (i.ifMatch ?? i.idempotencyKey) === undefined && !i.close && "JSON " + i.contentType
 
 /** lane gives the lane that serves, if there is one. */
 export function publisher(env: Env, lane: () => Lane | false | undefined): Outbox {

@@ -428,6 +428,16 @@ test("a publish is repeated under its key until it is answered, and nothing over
   cond.answer(412, '{"code":"tail_moved","message":"m","hint":"h"}', { "Stream-Next-Offset": offset(9) })
   await assert.rejects(exact, { code: "tail_moved", offset: offset(9) })
 
+  // A condition that went wrong before is the server's to refuse, not ours to forget.
+  const empty = ["ifMatch", "idempotencyKey"].map((what) => client.publish("a", what, { [what]: "" }))
+  for (const [name, p] of [["If-Match", empty[0]!], ["Idempotency-Key", empty[1]!]] as const) {
+    await settle()
+    const r = server.next()
+    assert.equal(r.headers[name], "")
+    r.answer(400, '{"code":"invalid_header","message":"m","hint":"h"}')
+    await assert.rejects(p, { code: "invalid_header" })
+  }
+
   const late = client.publish("a", 6, { timeout: 5000 })
   const rejected = assert.rejects(late, { code: "unavailable" })
   for (let i = 0; i < 5; i++) {
