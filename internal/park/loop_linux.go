@@ -46,6 +46,8 @@ type Loop struct {
 	alarm   *time.Timer
 	rings   time.Time // when the alarm does
 	watches []watch
+	favored []favored
+	crowded time.Time // when a round last had all the events that it takes up
 
 	// mu guards what others give the loop. It is held for a few words only.
 	mu       sync.Mutex
@@ -173,6 +175,9 @@ func (p *Loop) Run() {
 		p.collect()
 		events := p.wait()
 		p.time = time.Now()
+		if len(events) == len(p.epoll.events) {
+			p.serveFavored()
+		}
 		for i := range events {
 			p.serve(&events[i])
 			p.flushMany()

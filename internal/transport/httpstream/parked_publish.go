@@ -49,6 +49,7 @@ func (r *reader) post(body, b []byte) bool {
 	r.close, r.cors = p.closes(), a.cors
 	u.lines = r.lines()
 	r.c.SetDue(0)
+	r.c.Favor()
 	p.h.stats.Publishing.Add(1)
 	r.pubs = append(r.pubs, u)
 	p.h.hub.Engine().Append(context.Background(), &u.a, u.finish) //nolint:forbidigo // what was taken on is carried out

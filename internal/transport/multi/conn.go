@@ -23,6 +23,8 @@ type port interface {
 	Unsent() int
 	// Pause stops or resumes the reading of what the peer sends.
 	Pause(on bool)
+	// Favor has what the peer sends read before that of others, for a while.
+	Favor()
 	// SetDue has the connection told once d has gone by; 0 is never.
 	SetDue(d time.Duration)
 	// CloseWrite tells the peer, after what is queued, that nothing more comes.

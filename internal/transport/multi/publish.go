@@ -33,6 +33,7 @@ func (s *socket) publish(f *wire.ClientFrame) {
 	s.publishing++
 	n.away++
 	s.publishes = true
+	s.port.Favor()
 	s.settle()
 	s.did = n.time
 	h.stats.Publishing.Add(1)

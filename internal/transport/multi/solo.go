@@ -159,6 +159,9 @@ func (p *solo) Blocked() bool { return p.size >= eventSize }
 // Unsent implements port: what is queued is sent, or the connection ends.
 func (p *solo) Unsent() int { return p.size }
 
+// Favor implements port: there are no others.
+func (p *solo) Favor() {}
+
 // Pause implements port.
 func (p *solo) Pause(on bool) {
 	if p.pause != nil {
