@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,6 +25,11 @@ type Options struct {
 	Config *Config        // DefaultConfig()
 	Log    *slog.Logger   // slog.Default()
 	Ready  func(net.Addr) // called once by Run, when the address is served
+
+	// Restored says that the data directory is an older copy of one that was served
+	// since. Offsets that were given since are not given again, for other records:
+	// who has one gets a reset. It is for the disk engine, and for one start.
+	Restored bool
 
 	// Pages are served beside the server's own, by the first segment of their
 	// paths: "demos" is /demos and all below it, methods of all kinds included.
@@ -61,9 +67,12 @@ func New(o Options) (*Server, error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
+	if o.Restored && o.Config.Engine != "disk" {
+		return nil, fmt.Errorf("restored: the %s engine keeps no data that could have been restored; leave it out", o.Config.Engine)
+	}
 	s := &Server{config: *o.Config, log: o.Log, ready: o.Ready, pages: o.Pages}
 	var err error
-	if s.parts, err = assemble(&s.config, s.log, s.answered); err != nil {
+	if s.parts, err = assemble(&s.config, o.Restored, s.log, s.answered); err != nil {
 		return nil, err
 	}
 	s.close = sync.OnceValue(s.parts.close)

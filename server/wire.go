@@ -30,8 +30,8 @@ type parts struct {
 }
 
 // assemble makes and starts the parts.
-func assemble(c *config.Config, log *slog.Logger, answered func(publish bool, status int, took time.Duration)) (*parts, error) {
-	eng, err := openEngine(c, log)
+func assemble(c *config.Config, restored bool, log *slog.Logger, answered func(publish bool, status int, took time.Duration)) (*parts, error) {
+	eng, err := openEngine(c, restored, log)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func assemble(c *config.Config, log *slog.Logger, answered func(publish bool, st
 }
 
 // openEngine is the one switch that knows every engine.
-func openEngine(c *config.Config, log *slog.Logger) (engine.Engine, error) {
+func openEngine(c *config.Config, restored bool, log *slog.Logger) (engine.Engine, error) {
 	switch c.Engine {
 	case "disk":
 		rules := c.ChannelRules()
@@ -122,6 +122,7 @@ func openEngine(c *config.Config, log *slog.Logger) (engine.Engine, error) {
 			CacheBytes:        c.Disk.CacheBytes,
 			ReserveBytes:      uint64(c.Disk.ReserveBytes), //nolint:gosec // validated: not negative
 			IdempotencyWindow: c.IdempotencyWindow,
+			Restored:          restored,
 		})
 	case "memory":
 		return memlog.Open(memlog.Options{

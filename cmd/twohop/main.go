@@ -98,7 +98,7 @@ func run(args []string) int {
 
 func parseAndRun(a *app, args []string) error {
 	commands := cli{
-		Serve:  serveCmd{newOptionFlags()},
+		Serve:  serveCmd{optionFlags: newOptionFlags()},
 		Demo:   demoCmd{newOptionFlags()},
 		Config: configCmd{Print: configPrintCmd{newOptionFlags()}},
 	}

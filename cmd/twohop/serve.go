@@ -12,6 +12,7 @@ import (
 
 type serveCmd struct {
 	optionFlags
+	Restored bool `help:"The data directory is an older copy that was put back: offsets that were given since it was made are not given again. For the first start only."`
 }
 
 // Run serves until the first signal, then drains.
@@ -21,8 +22,9 @@ func (c *serveCmd) Run(a *app) error {
 		return err
 	}
 	s, err := server.New(server.Options{
-		Config: &l.Config,
-		Log:    newLogger(a.Stderr, l.Config.Log),
+		Config:   &l.Config,
+		Restored: c.Restored,
+		Log:      newLogger(a.Stderr, l.Config.Log),
 		Ready: func(addr net.Addr) {
 			if a.StdoutIsTerminal {
 				banner(a.Stdout, addr, &l.Config)

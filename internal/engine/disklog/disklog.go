@@ -66,6 +66,10 @@ type Options struct {
 	// Retention is the one that holds now for a channel that was created earlier;
 	// false leaves it as it was created.
 	Retention func(channel string) (twohop.Retention, bool)
+	// Restored says that the store is a copy that was made earlier, and that more
+	// was appended since: every channel begins a new log epoch, so that offsets that
+	// were given then are not given again.
+	Restored bool
 	// LogBytes is the size of the journal's files, which are written ahead; 8 MiB
 	// on the operating system's FS. On others they are not if it is 0.
 	LogBytes int
@@ -110,6 +114,7 @@ type Engine struct {
 
 	runID        uint64 // of this run of the engine; 1 is the first
 	lastUnclean  uint64 // the newest run that did not end in good order; 0 is none
+	lastLost     uint64 // the newest run after which a copy was restored; 0 is none
 	uncleanUntil int64  // when the run after that began, Unix microseconds
 
 	// The committer's own; before it begins and when it has ended, Open's and Close's.

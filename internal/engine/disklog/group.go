@@ -251,7 +251,7 @@ func (g *group) appendNew(w *work, a *twohop.Append, ack *twohop.Ack) error {
 // apply carries out an append that was let pass.
 func (g *group) apply(w *work, a *twohop.Append, prod *engine.ProducerState, ack *twohop.Ack) {
 	ch := w.change()
-	if len(a.Ends) > 0 && ch.Sync != twohop.SyncAlways && ch.run <= g.e.lastUnclean {
+	if len(a.Ends) > 0 && g.e.mayLack(ch) {
 		g.renew(ch)
 		w.save, g.sync = true, true
 	}
@@ -275,6 +275,11 @@ func (g *group) apply(w *work, a *twohop.Append, prod *engine.ProducerState, ack
 	if len(a.Ends) > 0 || a.Close {
 		g.tell(engine.Appended, ch, twohop.Batch{From: from, Next: ack.Offset, Data: a.Data, Ends: a.Ends})
 	}
+}
+
+// mayLack reports whether a channel may have lost records that were shown.
+func (e *Engine) mayLack(ch *channel) bool {
+	return ch.run <= e.lastLost || ch.run <= e.lastUnclean && ch.Sync != twohop.SyncAlways
 }
 
 // renew begins a new log epoch in a channel that may have lost records that

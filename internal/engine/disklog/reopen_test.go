@@ -3,6 +3,7 @@ package disklog
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -230,5 +231,60 @@ func TestRetentionSetLater(t *testing.T) {
 	}
 	if got := readAll(t, e, "own", twohop.Offset{}, 100); len(got) != 3 {
 		t.Errorf("%q are kept of a channel that the retention is not for", got)
+	}
+}
+
+// TestRestored puts an older copy of a store back. Offsets that were given since
+// it was made get a reset, whatever is appended afterwards; older ones go on.
+func TestRestored(t *testing.T) {
+	dir, copied := t.TempDir(), t.TempDir()
+	open := func(dir string, restored bool) *Engine {
+		t.Helper()
+		e, err := Open(dir, Options{Restored: restored})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = e.Close() })
+		return e
+	}
+	kinds := map[string]twohop.Sync{"always": twohop.SyncAlways, "interval": twohop.SyncInterval, "later": twohop.SyncAlways}
+	held, lost := map[string]twohop.Offset{}, map[string]twohop.Offset{}
+	e := open(dir, false)
+	for name, level := range kinds {
+		mustCreate(t, e, name, twohop.Spec{Sync: level}, "1,")
+		held[name] = mustAppend(t, e, name, "2,").Offset
+	}
+	shut(t, e)
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	e = open(dir, false)
+	for name := range kinds {
+		mustAppend(t, e, name, "gone,")
+		lost[name] = mustAppend(t, e, name, "gone, too,").Offset
+	}
+	shut(t, e)
+
+	appended := map[string]bool{}
+	for start := range 3 {
+		e = open(copied, start == 0)
+		for name := range kinds {
+			if name == "later" && start == 0 {
+				continue // still to come in a start that is told nothing
+			}
+			offset := mustAppend(t, e, name, "new,").Offset
+			if first := !appended[name]; first != (offset.Epoch != held[name].Epoch && offset.Pos == 3) {
+				t.Errorf("start %d, %s: the record is at %v, after %v", start, name, offset, held[name])
+			}
+			appended[name] = true
+		}
+		for name := range appended {
+			_, err := e.Read(context.Background(), name, lost[name], 1000)
+			wantCode(t, err, twohop.CodeReset)
+			if got := readAll(t, e, name, held[name], 1000); len(got) == 0 || strings.Trim(strings.Join(got, ""), "new,") != "" {
+				t.Errorf("start %d, %s: after what was read %q comes", start, name, got)
+			}
+		}
+		shut(t, e)
 	}
 }

@@ -54,6 +54,9 @@ func (e *Engine) startRun() error {
 	default:
 		d := decoder{b: value}
 		format, run, clean, unclean, until := d.uint(), d.uint(), d.bool(), d.uint(), d.int()
+		if len(d.b) > 0 {
+			e.lastLost = d.uint()
+		}
 		if err := errors.Join(d.err(), closer.Close()); err != nil {
 			return err
 		}
@@ -65,6 +68,9 @@ func (e *Engine) startRun() error {
 			e.lastUnclean, e.uncleanUntil = run, time.Now().UnixMicro()
 			e.opts.Logger.Warn("the store was not closed in good order; what was not synced may be lost", slog.Uint64("run", run))
 		}
+	}
+	if e.opts.Restored {
+		e.lastLost = e.runID
 	}
 	e.runID++
 	value, closer, err = e.db.Get(epochKey)
@@ -93,6 +99,9 @@ func (e *Engine) saveRun(clean bool) error {
 	v.bool(clean)
 	v.uint(e.lastUnclean)
 	v.int(e.uncleanUntil)
+	if e.lastLost > 0 {
+		v.uint(e.lastLost)
+	}
 	batch := e.db.NewBatch()
 	if err := batch.Set(runKey, v, nil); err != nil {
 		return errors.Join(err, batch.Close())
