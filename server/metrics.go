@@ -50,7 +50,7 @@ func newMetrics(p *parts) *metrics {
 func (m *metrics) watch(f front) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "twohop_fanout_behind_seconds",
-		Help: "How long the fan-out that has waited longest has: above zero while publishes come faster than they can be sent on.",
+		Help: "How long the fan-out that has waited longest has. Up to 0.1 is meant where much happens; more is overload.",
 	}, func() float64 { return f.Behind().Seconds() }))
 }
 

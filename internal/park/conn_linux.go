@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -172,6 +173,9 @@ func (c *Conn) remove() int {
 		q.c, c.queued = nil, 0
 	}
 	p.conns[fd] = nil
+	if len(p.favored) > 0 {
+		p.favored = slices.DeleteFunc(p.favored, func(f favored) bool { return f.c == c })
+	}
 	p.n--
 	p.open.Add(-1)
 	return fd

@@ -5,8 +5,8 @@
 // Invariant: everything about a connection happens on its loop, so what a
 // handler keeps about one needs no lock. Nothing on a loop blocks: what could
 // is done elsewhere and posted back. Long work is done in turns, between which
-// the loop looks at its sockets, and fan-outs begin after all else, so that none
-// delays a publish.
+// the loop looks at its sockets, and fan-outs that nobody gave a time for begin
+// after all else, so that none delays a publish.
 //
 // What is queued on connections leaves when a round is over, in the order in
 // which they came to have something: all that is due on one leaves as one send,

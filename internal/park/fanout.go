@@ -15,8 +15,9 @@ type FanOut interface {
 // A round begins all that came in it, but no more than are worth many sends,
 // because whoever publishes waits until it is over. When there is something to
 // do in each round, and what is published next would often go out with what
-// waits, it begins a few only, and those that have waited for the lag: the
-// busier a loop is, the more it sends at once.
+// waits, it begins a few only: the busier a loop is, the more it sends at once.
+// Of those that have waited for the lag it begins more; only where more came than
+// it can send does one wait longer.
 type fanOuts struct {
 	lag     time.Duration
 	waiting []waitingFanOut
@@ -34,8 +35,9 @@ type waitingFanOut struct {
 
 // Sends of fan-outs that a round begins.
 const (
-	manySends = 256
 	fewSends  = 16
+	manySends = 256
+	lateSends = 1024
 )
 
 func (f *fanOuts) len() int { return len(f.waiting) - f.first }
@@ -57,11 +59,17 @@ func (f *fanOuts) pays() bool { return f.near > 0 && f.near*5 >= f.came }
 // next takes the fan-out that is to begin now, in a round that has sent so much
 // for others, and in which something happened or not. It returns nil if none is.
 func (f *fanOuts) next(now time.Time, happened bool, sent int) FanOut {
-	if f.len() == 0 || sent >= manySends {
+	if f.len() == 0 {
 		return nil
 	}
-	o := &f.waiting[f.first]
-	if sent >= fewSends && happened && f.pays() && now.Sub(o.since) < f.lag {
+	o, most := &f.waiting[f.first], manySends
+	switch {
+	case now.Sub(o.since) >= f.lag:
+		most = lateSends
+	case happened && f.pays():
+		most = fewSends
+	}
+	if sent >= most {
 		return nil
 	}
 	next := o.FanOut

@@ -18,7 +18,7 @@ func (f *telling) Began() time.Time { return f.began }
 // begin has a round in which each fan-out is worth so many sends, and returns
 // how many began.
 func begin(f *fanOuts, now time.Time, happened bool, sends int) (began int) {
-	for ; f.next(now, happened, began*sends) != nil; began++ {
+	for ; f.next(now, happened, began*max(1, sends)) != nil; began++ {
 	}
 	return began
 }
@@ -39,11 +39,12 @@ func TestFanOutsWaitWhereThatPays(t *testing.T) {
 		{"often", lag, lag - 1, 0, true, 5, 4},
 		{"often, and nothing else happens", lag, 0, 0, false, 5, 52},
 		{"often, nearly late", lag, 0, lag - 1, true, 5, 4},
-		{"often, and late", lag, 0, lag, true, 5, 52},
+		{"often, and late", lag, 0, lag, true, 5, 205},
 		{"often, and large", lag, 0, 0, true, 64, 1},
-		{"often, and late and large", lag, 0, lag, true, 64, 4},
-		{"often, and nobody there", lag, 0, 0, true, 0, 1000},
-		{"without a lag", 0, 0, 0, true, 5, 52},
+		{"often, and late and large", lag, 0, lag, true, 64, 16},
+		{"seldom, and late", lag, lag, lag, true, 5, 205},
+		{"often, and nobody there", lag, 0, 0, true, 0, 16},
+		{"without a lag", 0, 0, 0, true, 5, 205},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := fanOuts{lag: c.lag}

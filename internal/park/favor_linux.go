@@ -37,8 +37,8 @@ func (c *Conn) Favor() {
 // events that it takes up. There is nothing to read on most.
 func (p *Loop) serveFavored() {
 	p.crowded = p.time
-	p.favored = slices.DeleteFunc(p.favored, func(f favored) bool { return !f.c.Open() || p.time.Sub(f.since) > favorFor })
-	for _, f := range p.favored {
+	p.favored = slices.DeleteFunc(p.favored, func(f favored) bool { return p.time.Sub(f.since) > favorFor })
+	for _, f := range slices.Clone(p.favored) { // those that close leave it
 		if f.c.Open() && !f.c.paused {
 			p.handler.Readable(f.c)
 			p.flushMany()

@@ -7,14 +7,19 @@ import (
 	"testing"
 )
 
-// attentive is an echo that notes what it hears, in order, and favors who says
-// please.
+// attentive is an echo that notes what it hears, in order, favors who says
+// please, and listens no more to who says enough.
 type attentive struct {
 	*echo
 	heard []string
+	broke int // that were paused
 }
 
 func (a *attentive) Readable(c *Conn) {
+	if c.Paused() {
+		a.broke++
+		return
+	}
 	b, ok := c.Read()
 	if !ok {
 		c.Close()
@@ -23,8 +28,11 @@ func (a *attentive) Readable(c *Conn) {
 		return
 	}
 	a.heard = append(a.heard, string(b))
-	if string(b) == "please" {
+	switch string(b) {
+	case "please":
 		c.Favor()
+	case "enough":
+		c.Pause(true)
 	}
 	c.QueueCopy(b)
 }
@@ -44,39 +52,10 @@ func TestFavoredAreHeardFirst(t *testing.T) {
 	urgent := dial()
 	say(t, urgent, "hello", "hello")
 
-	// place is how many are heard before the urgent one, if it and some of the
-	// crowd speak while the loop is busy, and it comes last.
+	// place is how many are heard before the urgent one, if some of the crowd and
+	// the urgent one speak, in this order, while the loop is busy.
 	place := func(others int, what string) (n int) {
-		t.Helper()
-		busy, free := make(chan struct{}), make(chan struct{})
-		p.Post(&job{func() {
-			a.heard = nil
-			close(busy)
-			<-free
-		}, make(chan struct{})})
-		<-busy
-		all := append(slices.Clone(crowd[:others]), urgent)
-		for i, c := range all {
-			said := "x"
-			if i == others {
-				said = what
-			}
-			if _, err := c.Write([]byte(said)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		close(free)
-		for i, c := range all {
-			b := make([]byte, 1)
-			if i == others {
-				b = make([]byte, len(what))
-			}
-			if _, err := io.ReadFull(c, b); err != nil {
-				t.Fatal(err)
-			}
-		}
-		do(p, func() { n = slices.Index(a.heard, what) })
-		return n
+		return placeOf(t, p, a, append(slices.Clone(crowd[:others]), urgent), others, what)
 	}
 	if n := place(many, "please"); n != many {
 		t.Errorf("it was heard after %d of %d before anybody asked to favor it", n, many)
@@ -96,4 +75,55 @@ func TestFavoredAreHeardFirst(t *testing.T) {
 	if n := place(many, "later"); n != many {
 		t.Errorf("it was heard after %d of %d, long after it was favored", n, many)
 	}
+
+	place(many, "please")
+	if n := placeOf(t, p, a, append([]net.Conn{urgent}, crowd...), 0, "enough"); n != 0 {
+		t.Errorf("it was heard after %d of %d", n, many)
+	}
+	do(p, func() {
+		if a.broke > 0 {
+			t.Error("one that was paused was taken for broken, by an event from before")
+		}
+		for _, f := range p.favored {
+			f.c.Pause(false)
+		}
+	})
+	_ = urgent.Close()
+	for gone := false; !gone; {
+		do(p, func() { gone = len(p.favored) == 0 })
+	}
+}
+
+// placeOf is the place in which the loop hears the connection with a number say
+// what it says, if all speak while the loop is busy.
+func placeOf(t *testing.T, p *Loop, a *attentive, all []net.Conn, number int, what string) (n int) {
+	t.Helper()
+	busy, free := make(chan struct{}), make(chan struct{})
+	p.Post(&job{func() {
+		a.heard = nil
+		close(busy)
+		<-free
+	}, make(chan struct{})})
+	<-busy
+	for i, c := range all {
+		said := "x"
+		if i == number {
+			said = what
+		}
+		if _, err := c.Write([]byte(said)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(free)
+	for i, c := range all {
+		b := make([]byte, 1)
+		if i == number {
+			b = make([]byte, len(what))
+		}
+		if _, err := io.ReadFull(c, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(p, func() { n = slices.Index(a.heard, what) })
+	return n
 }

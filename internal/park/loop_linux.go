@@ -310,7 +310,7 @@ func (p *Loop) beginFanOuts(happened bool) {
 		if f.Turn() {
 			p.turns = append(p.turns, f)
 		}
-		sent += len(p.dirty) - before
+		sent += max(1, len(p.dirty)-before)
 		p.flushMany()
 	}
 	if behind := int64(p.fans.behind(p.time)); behind != p.behind.Load() {
@@ -375,7 +375,11 @@ func (p *Loop) serve(e *unix.EpollEvent) {
 	if e.Events&unix.EPOLLOUT != 0 && !c.resume() {
 		return
 	}
-	if p.conns[fd] == c && e.Events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+	events := e.Events & (unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR)
+	if c.paused { // since the kernel was asked, perhaps
+		events &= unix.EPOLLHUP | unix.EPOLLERR
+	}
+	if p.conns[fd] == c && events != 0 {
 		p.handler.Readable(c)
 	}
 }

@@ -39,6 +39,8 @@ func ParseItem(b []byte) (it Item, err error) {
 	var o object
 	if err = o.read(b); err == nil {
 		err = it.read(&o)
+	} else {
+		it.Channel, _, _ = o.text(mChannel) // as far as it was read
 	}
 	if e, ok := err.(*twohop.Error); ok && e.Code == CodeInvalidFrame { //nolint:errorlint // made right here
 		e.Code, e.Hint, e.Channel = twohop.CodeInvalidRequest, itemHint, it.Channel

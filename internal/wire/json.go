@@ -72,9 +72,6 @@ type cutter struct {
 // add adds a checked value. broken says that there may be line breaks in it.
 func (c *cutter) add(from, to int, broken bool) {
 	if c.data == nil {
-		if c.ends == nil {
-			c.ends = make([]uint32, 0, min(len(c.body)/(to-from+1)+1, manyRecords))
-		}
 		if at := c.from + c.size(); from == at && !broken {
 			c.ends = append(c.ends, uint32(to-c.from+1)) //nolint:gosec // bodies are far smaller than 4 GiB
 			return
@@ -87,9 +84,6 @@ func (c *cutter) add(from, to int, broken bool) {
 	c.data = append(appendOneLine(c.data, c.body[from:to]), ',')
 	c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // as above
 }
-
-// manyRecords bounds the guess that all records are as long as the first.
-const manyRecords = 256
 
 func (c *cutter) size() int {
 	if n := len(c.ends); n > 0 {

@@ -43,7 +43,7 @@ func TestPublishMany(t *testing.T) {
 		r, results := s.publishMany(`[
 			{"channel":"json","records":[{"a":1},2]},
 			{"channel":"text","text":"hello\n","contentType":"text/plain","idempotencyKey":"k"},
-			{"channel":"raw","base64":"AAEC","ifMatch":"` + tail + `"},
+			{"channel":"raw","base64":"AAEC","ifMatch":"` + tail + `","records":null,"text":null},
 			{"channel":"json","records":[3],"producer":{"id":"p","epoch":0,"seq":0}},
 			{"channel":"text","text":"again","idempotencyKey":"k"},
 			{"channel":"new/a","text":"x"},
@@ -101,6 +101,7 @@ func TestPublishManyRefusals(t *testing.T) {
 			`{"channel":"text","text":"x","producer":{"id":"p","epoch":9007199254740992}}`:      {400, "invalid_request"},
 			`{"channel":"text","text":"x","base64":"AAEC"}`:                                     {400, "invalid_request"},
 			`{"channel":"text","text":"x","text":"y"}`:                                          {400, "invalid_request"},
+			`{"text":"x","channel":"text","text":"y"}`:                                     {400, "invalid_request"},
 			`{"channel":"text","text":null,"records":null}`:                                     {400, "invalid_request"},
 			`{"Channel":"text","text":"x"}`:                                                     {400, "invalid_name"},
 			`{"channel":"text"}`:                                                                {400, "invalid_request"},
@@ -129,6 +130,9 @@ func TestPublishManyRefusals(t *testing.T) {
 			if x.Status != want.status || x.Error == nil || x.Error.Code != want.code || x.Error.Message == "" || x.Error.Hint == "" ||
 				strings.Contains(r.body, "httpstream") || strings.Contains(r.body, "Go ") {
 				t.Errorf("%s: got %s, want %d %s", item, r.body, want.status, want.code)
+			}
+			if named := strings.Contains(item, `"channel":"text"`); named != (x.Channel == "text") {
+				t.Errorf("%s: the answer is of channel %q", item, x.Channel)
 			}
 			if moved := want.code == "tail_moved" || want.code == "closed"; moved != (x.Offset != "") {
 				t.Errorf("%s: the offset is %q", item, x.Offset)

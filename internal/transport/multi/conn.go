@@ -154,11 +154,11 @@ func (k *conn) serve() {
 	}
 }
 
-// hasten makes due what waits for a budget: the connection ends before it is
-// spent.
+// hasten makes due what waits for a budget, or for its turn: the connection ends
+// before that.
 func (k *conn) hasten() {
 	for _, c := range k.cursors {
-		if c.state == following && c.g.beat != nil && c.g.Due() {
+		if c.state == following && c.g.Due() {
 			c.push()
 		}
 	}
