@@ -52,7 +52,7 @@ async function post(env: Env, i: Item, list: string | undefined): Promise<Publis
     "Content-Type": i.contentType ?? (i.bytes ? "application/octet-stream" : "application/json"),
     "Idempotency-Key": i.idempotencyKey!,
   }
-  if (i.ifMatch !== undefined) headers["If-Match"] = i.ifMatch
+  if (i.ifMatch != null) headers["If-Match"] = i.ifMatch
   if (i.close) headers["Stream-Closed"] = "true"
   const body = (i.bytes as BodyInit) ?? i.text ?? list
   const signal = AbortSignal.timeout(patience)
