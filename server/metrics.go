@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"twohop/internal/engine/disklog"
+	"twohop/internal/engine/memlog"
 )
 
 // metrics are the server's, in a registry of its own. What others count is read
@@ -40,8 +41,13 @@ func newMetrics(p *parts) *metrics {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		info, m.publishTime, &collector{parts: p, requests: &m.requests},
 	)
-	if e, ok := p.engine.(*disklog.Engine); ok {
+	switch e := p.engine.(type) {
+	case *disklog.Engine:
 		m.registry.MustRegister(diskCollector{e})
+	case *memlog.Engine:
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "twohop_memory_bytes", Help: "Memory that channels take, of memory.max_bytes.",
+		}, func() float64 { return float64(e.Used()) }))
 	}
 	return m
 }

@@ -10,8 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"twohop/internal/config"
 	"twohop/internal/engine"
@@ -138,6 +143,46 @@ func TestDiskMetrics(t *testing.T) {
 		}
 	}
 }
+
+// docs/operations.md lists the server's metrics, all of them and no others.
+func TestMetricsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`twohop_\w+`)
+	documented := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		if strings.HasPrefix(line, "| `twohop_") {
+			for _, name := range names.FindAllString(line, -1) {
+				documented[name] = true
+			}
+		}
+	}
+	served := map[string]bool{}
+	for _, engine := range []string{"memory", "disk"} {
+		s := memoryServer(t, func(c *Config) { c.Engine, c.Data = engine, t.TempDir() })
+		s.metrics.watch(quietFront{})
+		do(s, http.MethodPut, "/v1/stream/a", "")
+		families, err := s.metrics.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if names.MatchString(f.GetName()) {
+				served[f.GetName()] = true
+			}
+		}
+	}
+	if diff := cmp.Diff(served, documented); diff != "" {
+		t.Errorf("-served +documented:\n%s", diff)
+	}
+}
+
+// quietFront is a front on which nothing happens.
+type quietFront struct{ front }
+
+func (quietFront) Behind() time.Duration { return 0 }
 
 func TestInvalidConfig(t *testing.T) {
 	c := DefaultConfig()

@@ -24,7 +24,7 @@ type Config struct {
 	Data      string `yaml:"data" default:"./twohop-data" doc:"Directory of the disk engine. Made if it is not there; used by one server at a time."`
 
 	PageBytes         int64         `yaml:"page_bytes" default:"256KiB" unit:"bytes" min:"1" max:"64MiB" doc:"Records that one read returns at most. A single larger record is returned whole."`
-	TailBufferBytes   int64         `yaml:"tail_buffer_bytes" default:"1MiB" unit:"bytes" min:"1KiB" max:"1GiB" doc:"Newest records of a channel that is being read that are kept in memory. Readers further behind read from the engine."`
+	TailBufferBytes   int64         `yaml:"tail_buffer_bytes" default:"1MiB" unit:"bytes" min:"1KiB" max:"1GiB" doc:"Newest records of a channel that is being read that are kept in memory, of each such channel. Readers further behind read from the engine."`
 	LongPoll          time.Duration `yaml:"long_poll" default:"25s" min:"100ms" max:"10m" doc:"How long a long poll waits for records before it answers that there are none. Keep it below the idle timeouts on the way."`
 	IdempotencyWindow time.Duration `yaml:"idempotency_window" default:"5m" min:"1s" max:"7d" doc:"How long an Idempotency-Key is remembered on its channel."`
 	Drain             time.Duration `yaml:"drain" default:"10s" min:"0s" max:"1h" doc:"How long requests that are under way may take to end after SIGTERM or SIGINT. A second signal ends at once."`

@@ -59,6 +59,9 @@ type Options struct {
 	// FanOutLag is how long fan-outs may wait while the loop is busy without a
 	// pause.
 	FanOutLag time.Duration
+	// Full is told when the loop accepts no more connections for now: because as
+	// many are open as may be, or because of what the system said. It may be nil.
+	Full func(err error)
 	// NoRing keeps the loop from using io_uring where the kernel would let it.
 	NoRing bool
 }

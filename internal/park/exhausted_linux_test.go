@@ -1,6 +1,7 @@
 package park
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -40,7 +41,11 @@ func outOfDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Close(fd) }()
-	e, p, dial := startWith(t, 0, false, func(p *Loop) { p.Watch(fd, func() { rounds.Add(1) }) })
+	var told atomic.Value
+	e, p, dial := startWith(t, 0, false, func(p *Loop) {
+		p.told = func(err error) { told.Store(err) }
+		p.Watch(fd, func() { rounds.Add(1) })
+	})
 	clock := dial()
 	say(t, clock, "here", "here")
 
@@ -66,6 +71,9 @@ func outOfDescriptors(t *testing.T) {
 	}
 	if n := e.get(&e.opened); n > 1+left {
 		t.Fatalf("%d connections were accepted: there was no want of descriptors", n)
+	}
+	if err, _ := told.Load().(error); !errors.Is(err, unix.EMFILE) {
+		t.Errorf("it told of %v", err)
 	}
 	restore()
 	for _, c := range conns {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type Loop struct {
 	wakeup   int
 	listener *Listener
 	handler  Handler
+	told     func(error) // that no more is accepted
 
 	// owned by the loop's goroutine
 	conns   []*Conn // by file descriptor
@@ -75,7 +77,7 @@ func NewLoop(l *Listener, o Options) (*Loop, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	p := &Loop{epoll: ep, wakeup: ev, listener: l, done: make(chan struct{}),
-		began: time.Now(), circle: max(1, int(o.Precision/TickEvery)), fans: fanOuts{lag: o.FanOutLag}}
+		began: time.Now(), circle: max(1, int(o.Precision/TickEvery)), fans: fanOuts{lag: o.FanOutLag}, told: o.Full}
 	p.time = p.began
 	p.alarm = time.AfterFunc(longestSleep, p.wake)
 	if !o.NoRing {
@@ -166,6 +168,14 @@ func (p *Loop) accept(a accepting) {
 		_ = p.epoll.ctl(unix.EPOLL_CTL_DEL, p.listener.fd, 0)
 	}
 	p.accepts = a
+}
+
+// acceptNoMore has the loop accept no more for now.
+func (p *Loop) acceptNoMore(why error) {
+	p.accept(full)
+	if p.told != nil {
+		p.told(why)
+	}
 }
 
 // Run serves until Stop.
@@ -389,14 +399,14 @@ func (p *Loop) serve(e *unix.EpollEvent) {
 func (p *Loop) take() {
 	for range 64 {
 		if !p.listener.take() {
-			p.accept(full)
+			p.acceptNoMore(nil)
 			return
 		}
 		fd, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(p.listener.fd), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		if e != 0 {
 			p.listener.leave()
 			if exhausted(e) {
-				p.accept(full) // else the listener's event comes again at once, for as long as that lasts
+				p.acceptNoMore(os.NewSyscallError("accept", e)) // else the listener's event comes again at once, for as long as that lasts
 			}
 			return // EAGAIN, or gone already: level-triggered, so it comes again
 		}

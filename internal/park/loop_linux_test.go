@@ -174,7 +174,15 @@ func TestHandover(t *testing.T) {
 // A connection over the limit is served as soon as another has gone, be it on
 // the loop or handed over.
 func TestLimit(t *testing.T) {
-	e, _, dial := start(t, 2, false)
+	told := make(chan error, 100)
+	e, _, dial := startWith(t, 2, false, func(p *Loop) {
+		p.told = func(err error) {
+			select {
+			case told <- err:
+			default:
+			}
+		}
+	})
 	a, b, c := dial(), dial(), dial()
 	say(t, a, "a", "a")
 	if _, err := b.Write([]byte("?")); err != nil {
@@ -206,6 +214,9 @@ func TestLimit(t *testing.T) {
 	_ = a.Close()
 	_ = d.SetReadDeadline(time.Now().Add(20 * time.Second))
 	say(t, d, "", "d")
+	if err := <-told; err != nil {
+		t.Errorf("it told of %v, which is no limit", err)
+	}
 }
 
 // turns counts down, one a turn.

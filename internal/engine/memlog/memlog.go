@@ -69,6 +69,9 @@ func Open(o Options) *Engine {
 	return e
 }
 
+// Used is how many bytes are kept, as MaxBytes counts them.
+func (e *Engine) Used() int64 { return e.used.Load() }
+
 // Capabilities implements engine.Engine.
 func (e *Engine) Capabilities() engine.Capabilities {
 	return engine.Capabilities{

@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"twohop"
@@ -29,6 +31,8 @@ type Parked struct {
 	closing  chan struct{} // closed by Close
 	running  sync.WaitGroup
 	once     sync.Once
+	log      *slog.Logger
+	told     atomic.Int64 // when it last told that it is full, Unix nanoseconds
 }
 
 // fanOutLag is how late readers without a budget may be while a loop is busy
@@ -42,10 +46,10 @@ func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Parked{hub: h.hub, listener: pl, over: park.NewHandover(pl.Addr()), closing: make(chan struct{})}
+	p := &Parked{hub: h.hub, listener: pl, over: park.NewHandover(pl.Addr()), closing: make(chan struct{}), log: h.opts.Logger}
 	precision := min(2*time.Second, max(park.TickEvery, min(h.opts.LongPoll, h.opts.Heartbeat, h.opts.MaxAge)/8))
 	for range loops {
-		loop, err := park.NewLoop(pl, park.Options{Precision: precision, FanOutLag: fanOutLag})
+		loop, err := park.NewLoop(pl, park.Options{Precision: precision, FanOutLag: fanOutLag, Full: p.full})
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
@@ -67,6 +71,19 @@ func (h *Handler) Park(l *net.TCPListener, loops, limit int) (*Parked, error) {
 		}
 	})
 	return p, nil
+}
+
+// full tells, now and then, that connections wait to be accepted.
+func (p *Parked) full(err error) {
+	now := time.Now().UnixNano()
+	if last := p.told.Load(); last != 0 && now-last < int64(time.Minute) || !p.told.CompareAndSwap(last, now) {
+		return
+	}
+	if err == nil {
+		p.log.Warn("as many connections are open as limits.connections allows; others wait to be accepted")
+		return
+	}
+	p.log.Warn("the system has no means for another connection; those that come wait to be accepted", "error", err)
 }
 
 // Handover is the listener of the connections that loops do not serve.
