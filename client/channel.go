@@ -115,8 +115,12 @@ func (a *answer) info() (Info, error) {
 	}, nil
 }
 
-// callTime bounds a request that is not a live read.
-const callTime = 30 * time.Second
+const (
+	// callTime bounds a request that is not a live read,
+	callTime = 30 * time.Second
+	// with a second for so many bytes that it sends.
+	slowest = 32 << 10
+)
 
 // call sends one request that is not a read, once, and discards its body. An
 // error is a *failure, or the one of a name or header that cannot be sent.
@@ -125,7 +129,7 @@ func (c *Client) call(ctx context.Context, method, channel string, h http.Header
 	if err != nil {
 		return answer{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTime)
+	ctx, cancel := context.WithTimeout(ctx, callTime+time.Duration(len(body)/slowest)*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
@@ -136,7 +140,7 @@ func (c *Client) call(ctx context.Context, method, channel string, h http.Header
 	}
 	resp, err := c.do(c.calls, req)
 	if err != nil {
-		return answer{}, disconnected(err)
+		return answer{}, asFailure(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode >= 300 {

@@ -172,14 +172,33 @@ func (c *Client) URL(channel string) (string, error) {
 }
 
 // do sends one request and returns its answer whatever the status; the error is
-// the connection's. The caller closes the body.
+// the connection's, or a *failure if the request cannot be sent. The caller closes
+// the body.
 func (c *Client) do(by *http.Client, r *http.Request) (*http.Response, error) {
 	maps.Copy(r.Header, c.header())
+	if err := checkHeader(r.Header); err != nil {
+		return nil, err
+	}
 	resp, err := by.Do(r)
 	if err == nil && isExtended(resp.Header) {
 		c.extended.Store(true)
 	}
 	return resp, err
+}
+
+// checkHeader finds what net/http would not send, which no other try mends.
+func checkHeader(h http.Header) error {
+	for name, values := range h {
+		for _, v := range values {
+			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+				return &failure{err: &twohop.Error{
+					Code: twohop.CodeInvalidHeader, Message: fmt.Sprintf("the header %s has a line break or another control character in it", name),
+					Hint: "a token that was read from a file may have a line break at its end",
+				}}
+			}
+		}
+	}
+	return nil
 }
 
 func isExtended(h http.Header) bool { return h.Get("Stream-Extensions") != "" }

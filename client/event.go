@@ -99,6 +99,15 @@ func Since(t time.Time) From {
 	return From{parameter: "since", value: t.UTC().Format(time.RFC3339Nano)}
 }
 
+// onceAbsent is where to begin in a channel that the server said is not there:
+// when it is, all of it is what comes after that answer.
+func (f From) onceAbsent(offset string, fail *failure) From {
+	if f == Now() && offset == "" && fail.told {
+		return Start()
+	}
+	return f
+}
+
 // set puts it into a query.
 func (f From) set(q url.Values) {
 	if f == Start() {

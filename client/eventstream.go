@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,8 +29,9 @@ type sseEvent struct {
 // Between events it holds smallBuffer bytes: a large event borrows its buffer,
 // and is in there once.
 type sseParser struct {
-	r     io.Reader
-	limit int // of a line and of an event's data
+	r      io.Reader
+	limit  int          // of a line and of an event's data
+	within *atomic.Bool // if not nil, told whether an event began when more is read
 
 	small    []byte
 	buf      []byte // small, or a larger one while an event needs it
@@ -162,6 +164,9 @@ func (p *sseParser) fill() error {
 		larger := takeBuffer(2 * len(p.buf))
 		copy(larger, p.buf)
 		p.use(larger)
+	}
+	if p.within != nil {
+		p.within.Store(p.data > 0 || len(p.kind) > 0 || p.to > p.from)
 	}
 	n, err := p.r.Read(p.buf[p.to:])
 	if p.to += n; n > 0 {

@@ -294,6 +294,7 @@ func (f *follower) absent(fail *failure) error {
 			return err
 		}
 	}
+	f.from = f.from.onceAbsent(f.next, fail)
 	f.backoff.reset()
 	return f.pause(fail, max(fail.retryAfter, absentWait/2)+rand.N(absentWait)) //nolint:gosec // jitter, not a secret
 }

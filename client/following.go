@@ -54,6 +54,7 @@ type Following struct {
 	held    bool   // not asked for until a time has passed
 	hold    *time.Timer
 	backoff backoff
+	looks   int           // for it in a row that found nothing
 	ended   bool          // nothing more will be queued
 	err     error         // why, if not because the channel is closed
 	ready   *list.Element // of c.ready, while there is something to hand out
@@ -216,6 +217,7 @@ func (f *Following) take(records [][]byte, offset string, upToDate, closed bool)
 	moved := len(records) > 0 || offset != f.offset
 	news := moved || upToDate && !f.upToDate || closed
 	f.offset, f.from, f.upToDate, f.told = offset, At(offset), upToDate, false
+	f.looks = 0
 	if moved {
 		f.backoff.reset()
 		f.c.useful()
@@ -250,6 +252,7 @@ func (f *Following) absent(fail *failure, wait time.Duration) {
 	if f.offset != "" && !f.told {
 		f.reset(&Reset{Reason: twohop.ResetDeleted}, "")
 	}
+	f.from = f.from.onceAbsent(f.offset, fail)
 	f.backoff.reset()
 	f.c.retrying(f.channel, fail, wait)
 	if wait > 0 {
@@ -257,11 +260,31 @@ func (f *Following) absent(fail *failure, wait time.Duration) {
 	}
 }
 
+// absentFor is how long to wait before a channel is looked for again. Over
+// requests a look asks for all channels anew, so there are fewer and fewer, and
+// none more often than polls.
+func (f *Following) absentFor() time.Duration {
+	wait := absentWait/2 + rand.N(absentWait) //nolint:gosec // jitter, not a secret
+	s, ok := f.c.session.(*listSession)
+	if !ok {
+		return wait
+	}
+	wait <<= min(f.looks, maxLooks)
+	f.looks++
+	if s.transport == Poll {
+		wait = max(wait, f.c.interval())
+	}
+	return wait
+}
+
+// maxLooks bounds the wait to some 16 s.
+const maxLooks = 4
+
 // refused handles the server's word that it does not follow the channel.
 func (f *Following) refused(fail *failure) {
 	switch code := fail.err.Code; {
 	case code == twohop.CodeNotFound || code == twohop.CodeGone:
-		f.absent(fail, absentWait/2+rand.N(absentWait)) //nolint:gosec // jitter, not a secret
+		f.absent(fail, f.absentFor())
 	case fail.retry:
 		wait := f.backoff.next(0)
 		f.c.retrying(f.channel, fail, wait)

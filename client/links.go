@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"maps"
-	"math/rand/v2"
 	"slices"
 
 	"twohop"
@@ -75,8 +74,9 @@ func (ls links) take(fr *frame) (news bool, err error) {
 	if l == nil {
 		return false, nil // a channel that a list no longer has
 	}
-	if l.state == linkOn && !l.takes() {
+	if l.state == linkOn && !l.takes() && !l.gap {
 		l.gap = true
+		l.f.c.changed(fr.Channel) // what comes for nobody need not come
 	}
 	if l.state == linkAsked && fr.Type == frameData {
 		return false, malformed("records of a channel before it was followed")
@@ -173,8 +173,8 @@ func (ls links) reset(l *link, fr *frame) {
 	switch {
 	case !asked && !l.takes():
 	case deleted:
-		f.reset(fr.reset(), "")                                          // see Following.absent
-		f.absent(wasDeleted(f.channel), absentWait/2+rand.N(absentWait)) //nolint:gosec // jitter, not a secret
+		f.reset(fr.reset(), "") // see Following.absent
+		f.absent(wasDeleted(f.channel), f.absentFor())
 	default:
 		f.reset(fr.reset(), fr.Offset)
 	}
@@ -236,11 +236,11 @@ func sortByAge(fs []*Following) {
 }
 
 // whole reports whether the connection carries all that is wanted of the
-// channels that changed, without a gap.
+// channels that changed, without a gap, and nothing of others.
 func (ls links) whole(channels map[string]*Following, changed map[string]struct{}) bool {
 	for name := range changed {
 		f, l := channels[name], ls[name]
-		if f != nil && f.wanted() && (l == nil || l.state == linkOff || l.gap || l.f != f) {
+		if l != nil && l.gap && l.state == linkOn || f != nil && f.wanted() && (l == nil || l.state == linkOff || l.f != f) {
 			return false
 		}
 	}

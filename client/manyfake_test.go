@@ -148,7 +148,11 @@ func (f *many) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		f.mu.Lock()
 		for _, c := range list.Channels {
-			frames = append(frames, f.subscribe(at, c, 0))
+			frame := f.subscribe(at, c, 0)
+			if _, there := at[c.Channel]; there && kind != "sse" && strings.Contains(c.Offset, "_") {
+				continue // who named the place knows it
+			}
+			frames = append(frames, frame)
 		}
 		f.mu.Unlock()
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"twohop"
@@ -25,6 +26,9 @@ type listSession struct {
 
 	// Guarded by c.mu.
 	links links
+
+	within atomic.Bool // an event or answer is being read
+	over   atomic.Bool // the request is to end when that was read
 
 	// The goroutine's that runs it:
 	names  []string // of the last request
@@ -134,6 +138,8 @@ func (s *listSession) unbroken() bool {
 // where the next one may follow at once.
 func (s *listSession) request(body listBody) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
+	s.within.Store(false)
+	s.over.Store(false)
 	var watching sync.WaitGroup
 	watching.Go(func() { s.watch(ctx, cancel) })
 	defer watching.Wait()
@@ -150,7 +156,8 @@ func (s *listSession) request(body listBody) error {
 	return err
 }
 
-// watch ends the request when its list is no longer what is wanted.
+// watch ends the request when its list is no longer what is wanted. What is being
+// read just then is read to its end: it may be long, and the list change again.
 func (s *listSession) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	for {
 		select {
@@ -167,7 +174,12 @@ func (s *listSession) watch(ctx context.Context, cancel context.CancelCauseFunc)
 		if whole {
 			continue
 		}
-		_ = sleep(ctx, relistTime) // its end is seen above
+		s.over.Store(true)
+		for more := true; more; more = s.within.Load() {
+			if sleep(ctx, relistTime) != nil {
+				return // it ended meanwhile
+			}
+		}
 		cancel(errRelist)
 		return
 	}
@@ -212,6 +224,7 @@ func (s *listSession) stream(ctx context.Context, body listBody) error {
 	dog.heartbeat(resp.Header)
 	begun := time.Now()
 	parser := newSSEParser(dog, s.c.c.opts.MaxEventBytes)
+	parser.within = &s.within
 	events, progress := 0, false
 	for {
 		var e sseEvent
@@ -224,12 +237,17 @@ func (s *listSession) stream(ctx context.Context, body listBody) error {
 			return err
 		}
 		progress = progress || brought
+		if s.over.Load() {
+			break
+		}
 	}
 	if pace := parser.retry; pace > s.c.backoff.min {
 		s.c.backoff.min = min(pace, s.c.backoff.max)
 	}
 	s.resume = "" // tokens of long polls only: a stream begins with its frames again
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, errTooLarge):
 		return tooLarge(err)
 	case err != io.EOF: //nolint:errorlint // the parser returns it bare
@@ -278,7 +296,9 @@ func (s *listSession) page(ctx context.Context, body listBody) error {
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
+		s.within.Store(true)
 		b, err := dog.readAll(resp, s.c.c.opts.MaxEventBytes)
+		s.within.Store(false)
 		if err != nil {
 			return err
 		}

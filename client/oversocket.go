@@ -105,11 +105,10 @@ func (s *socketSession) read() error {
 	dog := time.AfterFunc(s.interval, func() { s.cancel(errSilent) })
 	defer dog.Stop()
 	for {
-		f, n, err := s.s.read(s.ctx)
+		f, n, err := s.s.read(s.ctx, func() { dog.Reset(s.interval) })
 		if err != nil {
 			return err
 		}
-		dog.Reset(s.interval)
 		s.c.locked(func() {
 			s.c.status.BytesIn += uint64(n) //nolint:gosec // a length
 			err = s.take(f)

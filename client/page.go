@@ -218,8 +218,11 @@ func tooLarge(err error) *failure {
 	return &failure{err: &twohop.Error{Code: twohop.CodeTooLarge, Message: err.Error(), Hint: "raise MaxEventBytes"}}
 }
 
-// failure is why reading broke off.
+// failure is why sending or reading broke off.
 func (w *watchdog) failure(err error) *failure {
+	if fail, ok := errors.AsType[*failure](err); ok {
+		return fail
+	}
 	if context.Cause(w.ctx) == errSilent { //nolint:errorlint // set bare above
 		err = errSilent
 	}

@@ -42,7 +42,7 @@ type PublishOptions struct {
 // Publish appends data in one request. In a JSON channel an array is many
 // records and any other value is one; in any other channel the data is one
 // record. Without an IdempotencyKey it is sent once, and where no answer comes,
-// within 30 s or the context, it is not known whether it took effect: the error
+// within 30 s and one more for each 32 KiB, or the context, it is not known whether it took effect: the error
 // has the code unknown_outcome, and wraps the reason. A Publisher has no such
 // doubt.
 func (c *Client) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
@@ -76,7 +76,8 @@ func (c *Client) trying(ctx context.Context, channel string, again bool, once fu
 		if !ok {
 			return Ack{}, err
 		}
-		unknown = unknown || fail.unknown && !fail.told // an error of the server's changes nothing
+		// An error of the server's changes nothing, but for the one that says so.
+		unknown = unknown || fail.unknown && (!fail.told || fail.err.Code == twohop.CodeUnknownOutcome)
 		if !fail.retry || !again || sleep(ctx, b.next(fail.retryAfter)) != nil {
 			err := final(ctx, fail)
 			if unknown && (fail.retry || ctx.Err() != nil) {

@@ -75,9 +75,35 @@ func (c *Conn) await() (t Transport, err error) {
 // server keeps it somewhat longer.
 const idlePublisher = 2 * time.Minute
 
+// idleLook is how often a connection that stands is looked at, whether there is
+// still something to carry.
+const idleLook = 15 * time.Second
+
+// errIdle ends a session that has nothing to carry.
+var errIdle = errors.New("there is nothing to carry")
+
+// endIdle ends a session, by cancel, when nothing is followed any more and what
+// was published is long ago: before the server does, which would be a failure.
+func (c *Conn) endIdle(cancel context.CancelCauseFunc) (look *time.Timer) {
+	c.locked(func() {
+		look = time.AfterFunc(idleLook, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if len(c.channels) == 0 && !c.publishedLately() {
+				cancel(errIdle)
+				return
+			}
+			look.Reset(idleLook)
+		})
+	})
+	return look
+}
+
+func (c *Conn) publishedLately() bool { return c.publishes && time.Since(c.published) < idlePublisher }
+
 // wanted reports whether a connection would carry anything. The lock is held.
 func (c *Conn) wanted() bool {
-	if c.publishes && time.Since(c.published) < idlePublisher {
+	if c.publishedLately() {
 		return true
 	}
 	for _, f := range c.channels {
@@ -94,6 +120,7 @@ func (c *Conn) serve(t Transport) error {
 	var climbing sync.WaitGroup
 	defer climbing.Wait()
 	defer cancel(nil)
+	defer c.endIdle(cancel).Stop()
 	var want Transport
 	c.locked(func() {
 		c.since = time.Time{}
@@ -115,7 +142,7 @@ func (c *Conn) serve(t Transport) error {
 		err = c.overList(ctx, cancel, t)
 	}
 	c.locked(func() { c.session = nil })
-	if cause := context.Cause(ctx); cause == errLeft || cause == errSilent { //nolint:errorlint // set bare
+	if cause := context.Cause(ctx); cause == errLeft || cause == errSilent || cause == errIdle { //nolint:errorlint // set bare
 		err = cause
 	}
 	return err
@@ -158,7 +185,7 @@ func (c *Conn) after(t Transport, err error) error {
 	if ended := c.ctx.Err(); ended != nil {
 		return ended
 	}
-	if err == nil { // there was nothing left to carry
+	if err == nil || err == errIdle { //nolint:errorlint // comes bare
 		return nil
 	}
 	c.mu.Lock()

@@ -41,6 +41,9 @@ func (c *Client) dial(ctx context.Context, proof time.Duration) (*socket, error)
 		HTTPClient: c.opts.HTTPClient, HTTPHeader: c.header().Clone(), Subprotocols: []string{subprotocol},
 		CompressionMode: websocket.CompressionNoContextTakeover,
 	}
+	if err := checkHeader(o.HTTPHeader); err != nil {
+		return nil, err
+	}
 	conn, resp, err := websocket.Dial(traced, c.base+"/v1/ws", o)    //nolint:bodyclose // Dial closes it
 	silent := func() bool { return context.Cause(ctx) == errSilent } //nolint:errorlint // set bare
 	switch {
@@ -62,7 +65,7 @@ func (c *Client) dial(ctx context.Context, proof time.Duration) (*socket, error)
 		s.close()
 		return nil, &obstructed{malformed("a WebSocket without the subprotocol %s", subprotocol)}
 	}
-	f, _, err := s.read(ctx)
+	f, _, err := s.read(ctx, func() {})
 	if err == nil && f.Type == frameDrain {
 		err = f.drain()
 	} else if err == nil && f.Type != frameWelcome {
@@ -96,13 +99,14 @@ func notUpgraded(resp *http.Response) error {
 	return &obstructed{fail} // also where a proxy took Upgrade out of the request
 }
 
-// read reads a frame, and tells its size.
-func (s *socket) read(ctx context.Context) (*frame, int, error) {
+// read reads a frame, and tells its size, and before that each time that some of
+// it came.
+func (s *socket) read(ctx context.Context, came func()) (*frame, int, error) {
 	kind, r, err := s.conn.Reader(ctx)
 	b := bytes.NewBuffer(takeBuffer(0)[:0])
 	defer func() { giveBuffer(b.Bytes()) }()
 	if err == nil {
-		_, err = b.ReadFrom(r)
+		_, err = b.ReadFrom(noted{r, came})
 	}
 	switch {
 	case errors.Is(err, websocket.ErrMessageTooBig):
@@ -114,6 +118,20 @@ func (s *socket) read(ctx context.Context) (*frame, int, error) {
 	}
 	f, err := parseFrame(b.Bytes())
 	return f, b.Len(), err
+}
+
+// noted tells of what is read.
+type noted struct {
+	io.Reader
+	came func()
+}
+
+func (n noted) Read(p []byte) (int, error) {
+	got, err := n.Reader.Read(p)
+	if got > 0 {
+		n.came()
+	}
+	return got, err
 }
 
 // closedBy is the failure that the end of a WebSocket was.
