@@ -58,7 +58,7 @@ type Limits struct {
 	BodyTime     time.Duration `yaml:"body_time" default:"60s" min:"10ms" max:"1d" doc:"How long a request's body may take to arrive."`
 	Channels     int64         `yaml:"channels" default:"10000" min:"1" max:"1000000" doc:"Most channels that one connection may follow."`
 	MessageBytes int64         `yaml:"message_bytes" default:"1MiB" unit:"bytes" min:"1KiB" max:"1GiB" doc:"Largest message of a client on a WebSocket; also the largest record that is published there."`
-	Connections  int64         `yaml:"connections" default:"0" min:"0" max:"10000000" doc:"Most connections at a time; further ones wait to be accepted. 0 is no limit."`
+	Connections  int64         `yaml:"connections" default:"0" min:"0" max:"10000000" doc:"Most connections at a time; further ones wait to be accepted. 0 is as many as the process may open files for, less what the store needs, which is never passed on Linux."`
 }
 
 // Disk sets the disk engine.

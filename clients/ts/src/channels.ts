@@ -12,8 +12,6 @@ export interface Subscription extends Sub {
   /** The budget that the server told. */
   inForce?: number
   readonly sinks: Set<Sink>
-  /** Of each that reads on its own: it looks whether it can share now. */
-  readonly joiners: Set<() => void>
 }
 
 export const subscription = (channel: string, start: Start): Subscription => ({
@@ -22,16 +20,13 @@ export const subscription = (channel: string, start: Start): Subscription => ({
   cursor: /_/.test(start.offset!) ? { phase: "live", offset: start.offset } : { phase: "new" },
   budget: Infinity,
   sinks: new Set(),
-  joiners: new Set(),
 })
-
-const decode = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
 
 export const batchOf = (f: Frame): Batch => ({
   channel: f.channel!,
   records: f.records ?? [],
   text: f.text,
-  bytes: f.base64 === undefined ? f.bytes : decode(f.base64),
+  bytes: f.base64 === undefined ? f.bytes : Uint8Array.from(atob(f.base64), (c) => c.charCodeAt(0)),
   offset: f.offset!,
   upToDate: !!f.upToDate,
   closed: !!f.closed,

@@ -25,13 +25,13 @@ export class Client extends EventTarget {
     const env = environment(o)
     this.#transport = o.transport ?? "auto"
     this.#budget = o.budget
-    const changed = (): void => void this.dispatchEvent(new Event("status"))
+    const changed = (): unknown => this.dispatchEvent(new Event("status"))
     const shared = o.shared && share?.({ ...o, url: env.base }, changed)
     const ready = Promise.resolve(shared).then((hub) => {
       this.#hub = hub || connection(env, transports, changed)
       changed()
     })
-    this.#do = (f) => void ready.then(() => f(this.#hub!))
+    this.#do = (f) => ready.then(() => f(this.#hub!))
   }
 
   /** What the connection does; a "status" event tells of changes other than counts. */
@@ -53,8 +53,10 @@ export class Client extends EventTarget {
   /** Follows a channel; the follower is an async iterator of batches. */
   follow(channel: string, o: FollowOptions = {}): Follower {
     const budget = o.budget ?? this.#budget
-    const ms = milliseconds(budget)
-    if (!(ms >= 0)) throw new TwohopError("invalid_parameter", "not a budget: " + budget)
+    const ms = Math.floor(milliseconds(budget)) // servers take whole ones only
+    const { tailRecords = 0 } = o
+    const bad = ms >= 0 ? tailRecords !== tailRecords >>> 0 && "tailRecords: " + tailRecords : "budget: " + budget
+    if (bad) throw new TwohopError("invalid_parameter", "bad " + bad)
     return follower(channel, ms, o, (what, f) => this.#do((h) => h[what](f)))
   }
 

@@ -1,7 +1,7 @@
 // What the client needs of the world around it; tests bring their own.
 
-import { TwohopError } from "./errors.js"
 import { bound } from "./machine.js"
+import { TwohopError } from "./errors.js"
 import type { ConnectOptions, Transport } from "./types.js"
 
 export interface Clock {
@@ -29,25 +29,21 @@ export interface Env {
 }
 
 export function environment(o: ConnectOptions & { clock?: Clock }): Env {
+  // A script that a server gave belongs to that server; any other, to its page's.
+  const script = import.meta.url
+  const page = globalThis.location?.origin
+  const base = o.url ? new URL(o.url, page) : /^http.*\/twohop.js$/.test(script) ? new URL(".", script) : page && new URL(page)
+  if (!base || !/^http/.test(base.protocol)) {
+    throw new TwohopError("invalid_request", "no server", "name one: connect({ url })")
+  }
   return {
-    base: baseOf(o.url),
+    base: base.origin + base.pathname.replace(/\/*$/, "/"),
     clock: o.clock ?? realClock,
     fetch: o.fetch ?? ((a, b) => fetch(a, b)),
     WebSocket: o.WebSocket ?? globalThis.WebSocket,
     token: o.token,
     forced: o.transport === "auto" ? undefined : o.transport,
   }
-}
-
-/** A script that a server gave belongs to that server; any other, to its page's. */
-function baseOf(url: string | URL | undefined): string {
-  const script = import.meta.url
-  const page = globalThis.location?.origin
-  const base = url ? new URL(url, page) : /^http.*\/twohop.js$/.test(script) ? new URL(".", script) : page && new URL(page)
-  if (!base || !/^http/.test(base.protocol)) {
-    throw new TwohopError("invalid_request", "no server", "name one: connect({ url })")
-  }
-  return base.origin + base.pathname.replace(/\/*$/, "/")
 }
 
 /** Resolves after a time, or when the signal says so. */
@@ -59,6 +55,10 @@ export const sleep = (clock: Clock, ms: number, signal: AbortSignal): Promise<vo
       resolve()
     })
   })
+
+/** Waits out the rest of a second: who is answered at once with nothing must not ask without end. */
+export const rest = (clock: Clock, begun: number, signal: AbortSignal): Promise<void> =>
+  sleep(clock, Math.max(0, begun + 1000 - clock.now()), signal)
 
 /** Waits before the next try of a request that failed so many times. */
 export const pause = (clock: Clock, { after = 0 }: TwohopError, fails: number, signal: AbortSignal): Promise<void> =>

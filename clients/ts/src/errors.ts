@@ -29,7 +29,7 @@ export class TwohopError extends Error {
 
 /** Codes of frames and items for which trying again may help. */
 export const mends = (code?: string): boolean =>
-  /^(inte|storage_f|unav|unk|timeout|body_cut)/.test(code!)
+  /^(int|sto|un[ak]|ti|bo)/.test(code!)
 
 export const lost = (message: string): TwohopError =>
   new TwohopError("unavailable", message, "is it running there?", { retry: true })

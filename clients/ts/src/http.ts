@@ -1,6 +1,6 @@
 // Requests, and what their answers say in headers.
 
-import { lost, TwohopError } from "./errors.js"
+import { asError, lost, told, type TwohopError } from "./errors.js"
 import type { Env } from "./env.js"
 import type { Frame, Start } from "./types.js"
 
@@ -15,38 +15,32 @@ interface Init extends RequestInit {
 export async function request(env: Env, path: string, init: Init): Promise<Response> {
   const { signal } = init
   const stopped = new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
-  const token = await Promise.race([tokenOf(env), stopped])
+  const token = await Promise.race([tokenOf(env), stopped]).catch((e) => {
+    throw asError(e)
+  })
   const headers = { ...init.headers, ...(token && { Authorization: "Bearer " + token }) }
   const answer = await env.fetch(env.base + path, { ...init, headers })
-  if (!answer.ok) throw await refusal(answer)
-  return answer
+  const { status, headers: h, ok } = answer
+  if (ok) return answer
+  const body = (await answer.json().catch(() => ({}))) as Frame // a proxy's page is none
+  // A 404 that is not ours is of a balancer that has no server just now.
+  const retry = /^(404(?!not_)|408|42[59]|5(?!01)|400body)/.test(status + body.code!)
+  throw Object.assign(told({ code: retry ? "unavailable" : "invalid_request", message: "HTTP " + status, ...body }), {
+    status,
+    retry,
+    after: Math.min(+h.get("Retry-After")! * 1000, mostPatience) || undefined, // a date is not looked at
+    offset: h.get("Stream-Next-Offset") ?? undefined,
+    reset: body.code === "reset" && body,
+  })
 }
 
 /** The longest wait that a server may ask for. */
 const mostPatience = 300_000
 
 export interface Refusal extends TwohopError {
-  reset?: Frame
+  reset?: Frame | false
 }
 
-async function refusal(answer: Response): Promise<TwohopError> {
-  const { status, headers } = answer
-  const body = (await answer.json().catch(() => ({}))) as Frame // a proxy's page is none
-  const error: Refusal = new TwohopError(
-    body.code ?? (status < 500 ? "invalid_request" : "unavailable"),
-    body.message ?? "HTTP " + status,
-    body.hint,
-    {
-      status,
-      retry: /^(408|425|429|5(?!01))/.test(status as unknown as string) || body.code === "body_cut",
-      after: Math.min(+headers.get("Retry-After")! * 1000, mostPatience) || undefined, // a date is not looked at
-      channel: body.channel,
-      offset: headers.get("Stream-Next-Offset") ?? undefined,
-    },
-  )
-  if (body.code === "reset") error.reset = body
-  return error
-}
 
 /** Whether to try again: a fresh token may mend it, too. */
 export const again = ({ token }: Env, { retry, status }: TwohopError): boolean => retry !== false || (status === 401 && typeof token === "function")
@@ -65,7 +59,7 @@ const beginning = "0000000000000000_0000000000000000"
 /** One page of one channel, as the frame that it would be elsewhere. */
 export async function readPage(env: Env, channel: string, start: Start, live: boolean, signal: AbortSignal): Promise<Frame> {
   const q = where(new URLSearchParams(), start)
-  if (live) q.set("live", "long-poll")
+  if (live) q.append("live", "long-poll")
   let answer: Response
   try {
     answer = await request(env, pathOf(channel) + "?" + q, { signal })

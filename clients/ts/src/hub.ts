@@ -22,7 +22,7 @@ const usefulTime = 5000
 const writePause = 5000
 const writeMemory = 60_000
 
-interface Running {
+interface Running extends Line {
   lane?: Lane
   isMade?: boolean
   watch?: unknown
@@ -30,14 +30,14 @@ interface Running {
 
 export const none = { bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
 
-export const closedError = (): Error => new TwohopError("closed", "the client is closed")
+export const closedError = (): Error => new TwohopError("closed", "closed")
 
 /** A connection of one's own. changed is called when its status may be another, but for counts. */
 export function connection(env: Env, transports: Transports, changed: () => void): Hub {
   const { clock } = env
   const lanes = new Map<number, Running>()
   const subs = new Map<string, Subscription>()
-  const joining = new Map<Sink, () => void>()
+  const joining = new Map<Sink, [meet: () => void, stop: () => void]>()
   const alive = new AbortController()
   const counts = { ...none }
   let again = new Set<string>()
@@ -94,13 +94,11 @@ export function connection(env: Env, transports: Transports, changed: () => void
 
   function open(n: number, transport: Transport): void {
     const since = clock.now()
-    const r: Running = {}
     /** Begins to wait for the next that comes. */
     let watch: () => void
     let useful = false
-    lanes.set(n, r)
     const lasted = (): boolean => useful || clock.now() - since > usefulTime
-    const line: Line = {
+    const line: Running = {
       env,
       subs,
       places: new Map(),
@@ -111,15 +109,15 @@ export function connection(env: Env, transports: Transports, changed: () => void
       },
       expect(ms, failure) {
         watch = () => {
-          clock.clear(r.watch)
+          clock.clear(line.watch)
           if (!lanes.has(n)) return // it has been dropped
-          r.watch = clock.set(() => line.broke(failure, lost(`nothing came over ${transport} for ${ms / 1000} s`)), ms)
+          line.watch = clock.set(() => line.broke(failure, lost(`nothing came over ${transport} for ${ms / 1000} s`)), ms)
         }
         watch()
       },
       made() {
-        if (r.isMade) return
-        r.isMade = true
+        if (line.isMade) return
+        line.isMade = true
         if (lanes.size < 2 && n > 1) counts.reconnects++
         dispatch({ type: "opened", lane: n })
         outbox.pump()
@@ -129,11 +127,12 @@ export function connection(env: Env, transports: Transports, changed: () => void
       },
       over: (pace) => dispatch({ type: "ended", lane: n, lasted: lasted(), pace }),
       broke(failure, error) {
-        if (lanes.get(n) === r) lastError = error
+        if (lanes.has(n)) lastError = error
         dispatch({ type: "failed", lane: n, lasted: lasted(), failure, error })
       },
     }
-    r.lane = (transports[transport] ?? transports.poll)(line)
+    lanes.set(n, line)
+    line.lane = (transports[transport] ?? transports.poll)(line)
 
     function frame(f: Frame): void {
       if (f.type === "drain") return dispatch({ type: "drain", lane: n, delay: f.delay! })
@@ -148,7 +147,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
       const sub = subs.get(f.channel!)
       if (!sub) return
       if (f.type === "error" && mends(f.code)) return line.broke("lost", told(f))
-      const { channel, sinks, joiners } = sub
+      const { channel, sinks } = sub
       if (f.type === "subscribed") {
         sub.inForce = f.budget
         for (const sink of sinks) sink.inForce(f.budget!)
@@ -163,7 +162,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
         counts.batches++
         counts.records += batch.records.length
         for (const sink of sinks) sink.batch(batch)
-        for (const meet of joiners) meet()
+        for (const [meet] of joining.values()) meet()
       }
       if (t.again) {
         again.add(channel)
@@ -206,7 +205,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
     if (subs.get(sub.channel) === sub) subs.delete(sub.channel)
     again.add(sub.channel) // for who follows it in the same turn: elsewhere, or with another budget
     schedule()
-    for (const meet of sub.joiners) meet()
+    for (const [meet] of joining.values()) meet()
   }
 
   function end(sub: Subscription, error?: Error): void {
@@ -232,10 +231,8 @@ export function connection(env: Env, transports: Transports, changed: () => void
       return attach()
     }
     const control = new AbortController()
-    const { joiners } = sub
     const stop = (): void => {
       control.abort()
-      joiners.delete(meet)
       joining.delete(sink)
     }
     const meet = (): void => {
@@ -247,8 +244,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
       if (there) attach()
       else enter(sink) // there is nothing to share with any more
     }
-    joiners.add(meet)
-    joining.set(sink, stop)
+    joining.set(sink, [meet, stop])
     meet()
     void join(env, sub, sink, meet, control.signal)
   }
@@ -266,7 +262,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
     enter,
 
     leave(sink) {
-      joining.get(sink)?.()
+      joining.get(sink)?.[1]()
       const sub = subs.get(sink.channel)
       if (sub?.sinks.delete(sink)) sub.sinks.size ? tune(sub) : forget(sub)
     },

@@ -5,7 +5,7 @@
 
 import { batchOf } from "./channels.js"
 import type { Subscription } from "./channels.js"
-import { pause } from "./env.js"
+import { pause, rest } from "./env.js"
 import type { Env } from "./env.js"
 import { asError } from "./errors.js"
 import { again, readPage } from "./http.js"
@@ -19,12 +19,17 @@ export async function join(env: Env, { channel }: Subscription, sink: Sink, meet
   let live = false
   let fails = 0
   while (!signal.aborted) {
+    const begun = env.clock.now()
     const page = new AbortController()
     const timer = env.clock.set((signal.onabort = () => page.abort()), patience)
     try {
       const f = await readPage(env, channel, sink.at, live, page.signal).finally(() => env.clock.clear(timer))
       if (signal.aborted) return
       fails = 0
+      if (live && f.upToDate && !f.closed && f.offset === sink.at.offset) {
+        await rest(env.clock, begun, page.signal)
+        continue
+      }
       live = !!f.upToDate
       sink.batch(batchOf(f))
       if (f.closed || f.reason === "deleted") return sink.end()

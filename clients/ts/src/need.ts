@@ -20,14 +20,9 @@ const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 export function milliseconds(budget?: number | string | null): number {
   if (typeof budget === "number") return budget
   let sum = 0
-  budget?.replace(/([\d.]+)(\D*)|\D+/g, (_, n, unit: keyof typeof units) => String((sum += n * units[unit])))
+  budget?.replace(/([\d.]+)(\D*)|\D+/g, (_, n, unit: keyof typeof units) => ((sum += n * units[unit]) as never))
   return sum
 }
-
-export const polls = (w: Wanted): boolean => (w.advice ? w.advice.transport === "poll" : w.budget >= pollBudget)
-
-/** Milliseconds between two polls, so that the budget is met. */
-export const interval = (w: Wanted): number => Math.max(1000, w.advice?.interval ?? w.budget - 1000)
 
 /** undefined: nothing is followed. */
 export function needOf(wanted: Iterable<Wanted>, writes: boolean): Transport | undefined {
@@ -36,7 +31,7 @@ export function needOf(wanted: Iterable<Wanted>, writes: boolean): Transport | u
   let ws = writes
   for (const w of wanted) {
     channels++
-    poll &&= polls(w)
+    poll &&= w.advice ? w.advice.transport === "poll" : w.budget >= pollBudget
     ws ||= w.advice?.transport === "ws"
   }
   if (!channels) return undefined

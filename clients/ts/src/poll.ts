@@ -5,11 +5,10 @@
 // caches know, so a few channels are asked for one by one; many, and those that don't
 // stand anywhere yet, in one request.
 
-import { sleep } from "./env.js"
+import { rest, sleep } from "./env.js"
 import type { TwohopError } from "./errors.js"
 import { readPage } from "./http.js"
 import type { Lane, Line, Sub } from "./lane.js"
-import { interval } from "./need.js"
 import { loop, subscribe } from "./requests.js"
 import type { Frame } from "./types.js"
 
@@ -39,8 +38,7 @@ export function longPoll(line: Line): Lane {
     const frames = await ask(line, [...line.subs.values()], live, signal)
     line.made()
     line.frames(frames)
-    // A server or cache that answers at once with nothing must not be asked without end.
-    if (live && !frames.length) await sleep(clock, Math.max(0, begun + 1000 - clock.now()), signal)
+    if (live && !frames.length) await rest(clock, begun, signal)
     live = "long-poll"
   })
 }
@@ -54,7 +52,7 @@ export function poll(line: Line): Lane {
     const begun = clock.now()
     const give = async (asked: Sub[], answer: Promise<Frame[]>): Promise<void> => {
       const frames = await answer
-      for (const s of asked) due.set(s.channel, begun + interval(s) * (0.9 + 0.1 * clock.random()))
+      for (const s of asked) due.set(s.channel, begun + Math.max(1000, s.advice?.interval ?? s.budget - 1000) * (0.9 + 0.1 * clock.random()))
       // What is not up to date is asked for again at once.
       for (const f of frames) if (f.reason || (f.type === "data" && !f.upToDate)) due.delete(f.channel!)
       line.made()
@@ -67,18 +65,17 @@ export function poll(line: Line): Lane {
         line.fed(JSON.stringify(f).length)
         return [f]
       } catch (e) {
-        const error = e as TwohopError
-        if (error.status !== 404 && error.status !== 410) throw e
-        return [{ ...error, message: error.message, type: "error", channel }]
+        if (!/^(not_|gone)/.test((e as TwohopError).code)) throw e
+        return [{ ...(e as TwohopError), message: (e as TwohopError).message, type: "error", channel }]
       }
     }
 
     const subs = [...line.subs.values()].filter(({ channel }) => !(due.get(channel)! > begun && places.get(channel)))
     // Who waits for a channel to be created stands at the beginning of any log, which is all zeros.
     const single = subs.length > few ? [] : subs.filter((s) => /[1-9]/.test(s.cursor.offset!))
-    const rest = subs.filter((s) => !single.includes(s))
+    const others = subs.filter((s) => !single.includes(s))
     line.expect(patience, "lost")
-    await Promise.all([...single.map((s) => give([s], page(s))), rest.length && give(rest, ask(line, rest, undefined, signal))])
+    await Promise.all([...single.map((s) => give([s], page(s))), others.length && give(others, ask(line, others, undefined, signal))])
     const wait = Math.min(1e9, ...[...line.subs.keys()].map((c) => (due.get(c) ?? 0) - clock.now()))
     line.expect(wait + patience, "lost")
     if (wait > 0) await sleep(clock, wait, signal)

@@ -15,6 +15,8 @@ import type { Frame, Item, Published, PublishOptions } from "./types.js"
 const mostBytes = 1 << 19
 /** A request that is not answered within this time is made again. */
 const patience = 30_000
+/** How long after its first try a key may be used again: a server knows it for 5 min, and a request may be on its way for a while. */
+const mostRepeated = 300_000 - patience
 
 /** The value as it is now: whoever gave it may change it before it is sent. */
 export function itemOf(channel: string, value: unknown, o: PublishOptions): Item {
@@ -57,15 +59,14 @@ async function post(env: Env, i: Item, list: string | undefined): Promise<Publis
   const body = (i.bytes as BodyInit) ?? i.text ?? list
   const signal = AbortSignal.timeout(patience)
   const { status, headers: h } = await request(env, pathOf(i.channel), { method: "POST", headers, body, signal })
-  const get = (name: string): string => h.get("Stream-" + name)!
-  const offset = get("Next-Offset")
+  const offset = h.get("Stream-Next-Offset")
   // Anything else took nothing: the page of a portal, or one of the channel, which a redirect made of the POST.
   if (status !== 204 || !offset) throw lost("not a twohop server")
   return {
     offset,
-    durability: get("Durability"),
-    readers: +get("Readers"),
-    duplicate: !!get("Duplicate"),
+    durability: h.get("Stream-Durability")!,
+    readers: +h.get("Stream-Readers")!,
+    duplicate: !!h.get("Stream-Duplicate"),
   }
 }
 
@@ -80,14 +81,15 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
   const queues = new Map<string, Waiting[]>()
   const sent = new Map<unknown, [over: Lane, settle: (result: Published | TwohopError) => void]>()
   /** What was sent over a WebSocket that is gone gets this, and goes out anew. */
-  const moved = lost("")
+  const unknown = { code: "unknown_outcome" }
+  const moved = Object.assign(lost("WebSocket closed"), unknown)
   let nap = new AbortController()
   let ids = 0
 
   function send(item: Item, list: string | undefined, bytes: number): Promise<Published | TwohopError> {
-    const l = lane()
+    const l = lane() as Lane | undefined
     // What is too large for a message goes by itself.
-    if (!l || !l.send || bytes * 3 > l.maxMessage!) return post(env, item, list)
+    if (!l?.send || bytes * 3 > l.maxMessage!) return post(env, item, list)
     return new Promise((resolve) => {
       const id = "p" + ++ids
       sent.set(id, [l, resolve])
@@ -98,7 +100,7 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
 
   async function run(channel: string, queue: Waiting[]): Promise<void> {
     while (queue.length) {
-      const batch: Waiting[] = []
+      let batch: Waiting[] = []
       let bytes = 0
       let n = 0
       for (const w of queue) {
@@ -113,15 +115,20 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
       // Each try sends the same, under the same key.
       const item = { ...first?.item!, idempotencyKey: first?.item.idempotencyKey ?? source + ++ids }
       const list = item.records === undefined ? undefined : "[" + batch.map((w) => w.item.records) + "]"
-      for (let fails = 0; first && queue.length; /* close() empties it */) {
-        const result = await send(item, list, bytes).catch(asError)
-        if (result === moved) continue
-        if ((result as TwohopError).retry && clock.now() < first.until) {
-          await pause(clock, result as TwohopError, ++fails, nap.signal)
-          continue
+      const last = clock.now() + mostRepeated
+      let error: TwohopError | undefined
+      /** Gives up those that were tried, and whose time is over. The others still need the whole batch: it may have been taken. */
+      const left = (): number =>
+        (batch = batch.filter((w) => !error || (error.retry && clock.now() < Math.min(w.until, last)) || w.settle(Promise.reject(error)))).length
+      for (let fails = 0; left() && queue.length; /* close() empties it */) {
+        // Without a hint it is no word of the server.
+        const result = await send(item, list, bytes).catch((e: Partial<TwohopError>) => Object.assign(asError(e), !e.hint && !(e.status! < 500) && unknown))
+        if (!(result instanceof Error)) {
+          for (const w of batch) w.settle(result)
+          break
         }
-        for (const w of batch) w.settle(result instanceof Error ? Promise.reject(result) : result)
-        break
+        error = Object.assign(result, result.retry && error?.code === unknown.code && unknown)
+        if (result !== moved && left()) await pause(clock, error, ++fails, nap.signal)
       }
       queue.splice(0, n)
     }
@@ -143,9 +150,8 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
         const { channel } = item
         const queue = queues.get(channel) ?? []
         const bytes = item.bytes?.length ?? JSON.stringify(item).length
-        if (queue.push({ item, bytes, until: clock.now() + (item.timeout ?? 60_000), settle, signal }) > 1) return
         queues.set(channel, queue)
-        void run(channel, queue)
+        if (queue.push({ item, bytes, until: clock.now() + (item.timeout ?? 60_000), settle, signal }) < 2) void run(channel, queue)
       }),
     pump,
     answered: (f) => {

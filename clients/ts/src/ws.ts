@@ -33,7 +33,7 @@ export const ws: Open = (line) => {
       if (typeof env.token === "function") void renew() // the answer tells how long the token lasts
     } else if (f.type === "ping") send({ type: "pong" })
     else if (f.type === "token") {
-      if (f.expires) refresh = env.clock.set(() => void renew(), Math.min(Math.max(f.expires * 0.8, 1000), 1e9))
+      if (f.expires) refresh = env.clock.set(renew, Math.min(Math.max(f.expires * 0.8, 1000), 1e9))
     } else if (f.type === "error" && !f.channel) {
       // A whole list was refused, or a publish.
       line.frames([f])
@@ -68,7 +68,7 @@ export const ws: Open = (line) => {
 
   async function open(): Promise<void> {
     if (!env.WebSocket) {
-      throw new TwohopError("unsupported", "no WebSocket here", "pass one to connect()", { retry: false })
+      throw new TwohopError("unsupported", "no WebSocket", "name one: connect({ WebSocket })", { retry: false })
     }
     const token = await tokenOf(env)
     if (closed) return

@@ -18,6 +18,7 @@ type cache struct {
 		sync.Mutex
 		young, old map[string]*entry
 		unsaved    []string // see there
+		stayed     int      // entries that were to be dropped, and were not
 	}
 }
 
@@ -26,10 +27,11 @@ type entry struct {
 	ready chan struct{} // closed when loaded
 
 	// Guarded by the cache's lock.
-	ch   *channel // what readers see; nil is absent
-	used int64    // when it was last used, Unix microseconds
-	err  error
-	pins int
+	ch     *channel // what readers see; nil is absent
+	used   int64    // when it was last used, Unix microseconds
+	err    error
+	pins   int
+	listed bool // among cache.mu.unsaved
 }
 
 func newCache(limit int, load func(string) (*channel, int64, error)) *cache {
@@ -148,6 +150,13 @@ func (c *cache) unsaved(all bool) []string {
 	defer c.mu.Unlock()
 	names := c.mu.unsaved
 	c.mu.unsaved = nil
+	for _, name := range names {
+		for _, e := range []*entry{c.mu.young[name], c.mu.old[name]} {
+			if e != nil {
+				e.listed = false // until the next time
+			}
+		}
+	}
 	if all {
 		for _, gen := range []map[string]*entry{c.mu.young, c.mu.old} {
 			for name, e := range gen {
@@ -200,7 +209,7 @@ func (c *cache) loadedLocked(name string) *entry {
 }
 
 func (c *cache) addLocked(e *entry) {
-	if len(c.mu.young) >= c.limit {
+	if len(c.mu.young) >= c.limit+c.mu.stayed { // else those alone would have it age again and again
 		c.ageLocked()
 	}
 	c.mu.young[e.name] = e
@@ -210,12 +219,13 @@ func (c *cache) ageLocked() {
 	stay := map[string]*entry{}
 	for name, e := range c.mu.old {
 		unsaved := e.unsaved()
-		if unsaved {
+		if unsaved && !e.listed {
+			e.listed = true
 			c.mu.unsaved = append(c.mu.unsaved, name)
 		}
 		if unsaved || e.pins > 0 {
 			stay[name] = e
 		}
 	}
-	c.mu.old, c.mu.young = c.mu.young, stay
+	c.mu.old, c.mu.young, c.mu.stayed = c.mu.young, stay, len(stay)
 }

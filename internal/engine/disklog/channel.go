@@ -113,9 +113,10 @@ func (e *Engine) load(name string) (*channel, int64, error) {
 
 // lastUse is the latest moment at which a channel that was loaded can have been
 // used. That is persisted when a channel leaves the cache and when the store is
-// closed; after an unclean end it is only known that it was before the restart.
+// closed; after an unclean end, and of an older copy that was put back, it is only
+// known that it was before the restart.
 func (e *Engine) lastUse(ch *channel) int64 {
-	if ch.run <= e.lastUnclean {
+	if ch.run <= max(e.lastUnclean, e.lastLost) {
 		return max(ch.persistedUse(), e.uncleanUntil)
 	}
 	return ch.persistedUse()

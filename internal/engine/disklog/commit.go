@@ -144,11 +144,12 @@ func (g *group) show() {
 	if g.due != 0 {
 		g.e.sweeper.wakeAt(g.due)
 	}
-	if g.e.sink == nil {
+	sink := g.e.sink.Load()
+	if sink == nil {
 		return
 	}
 	for i := range g.events {
-		g.e.sink.Event(0, &g.events[i])
+		(*sink).Event(0, &g.events[i])
 	}
 }
 

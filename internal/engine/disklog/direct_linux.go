@@ -73,7 +73,13 @@ func (f *directLog) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
 		if len(f.buf) >= directRoom {
-			if err := f.push(0); err != nil {
+			if err := f.push(0); ownRules(err) {
+				if err = f.leave(); err != nil {
+					return done, err
+				}
+				n, err := f.Write(p[done:])
+				return done + n, err
+			} else if err != nil {
 				return done, err
 			}
 			f.loose = true
@@ -138,12 +144,17 @@ func (f *directLog) again() bool { return !f.plain && !f.loose }
 // SyncData implements vfs.File.
 func (f *directLog) SyncData() error {
 	err := f.sync()
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) { // the file system has its own rules
+	if ownRules(err) {
 		if err = f.leave(); err == nil {
 			err = f.File.SyncData()
 		}
 	}
 	return err
+}
+
+// ownRules reports whether the file system wants direct writes otherwise.
+func ownRules(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 func (f *directLog) sync() error {
@@ -179,7 +190,9 @@ func (f *directLog) SyncTo(int64) (full bool, err error) { return true, f.SyncDa
 func (f *directLog) Close() error {
 	var err error
 	if !f.plain && f.fresh {
-		err = f.push(0)
+		if err = f.push(0); ownRules(err) {
+			err = f.leave()
+		}
 	}
 	return errors.Join(err, unix.Close(f.fd), f.File.Close())
 }

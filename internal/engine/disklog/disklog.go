@@ -44,6 +44,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -119,11 +120,12 @@ type Engine struct {
 
 	// The committer's own; before it begins and when it has ended, Open's and Close's.
 	journal   journal
-	sink      engine.Sink
 	lastEpoch uint64
 	clock     int64 // Unix microseconds; never falls
 	spare     *group
 	trimming  map[uint64]bool
+
+	sink atomic.Pointer[engine.Sink]
 
 	resident *resident // or nil; set by MoveIn
 
@@ -224,7 +226,7 @@ func (e *Engine) Capabilities() engine.Capabilities {
 }
 
 // Follow implements engine.Engine.
-func (e *Engine) Follow(sink engine.Sink) { e.sink = sink }
+func (e *Engine) Follow(sink engine.Sink) { e.sink.Store(&sink) }
 
 // Append implements engine.Engine.
 func (e *Engine) Append(ctx context.Context, a *twohop.Append, done func(twohop.Ack, error)) {

@@ -40,6 +40,9 @@ func (g *group) look(it *item) error {
 		g.remove(dueKey(kindDue, it.due.at, it.due.id, ""))
 		return nil
 	}
+	if w.wrote && w.ch.Retention.Age > 0 {
+		return errNextGroup // it reads how old the records are
+	}
 	if w.ch == w.was {
 		_, used := g.e.cache.read(w.entry)
 		w.used = max(w.used, used)
@@ -65,11 +68,8 @@ func (g *group) look(it *item) error {
 		g.tell(engine.Trimmed, ch, twohop.Batch{})
 		g.e.trimLater(ch)
 	}
-	switch {
-	case len(ch.marks) > 0:
+	if len(ch.marks) > 0 {
 		g.lookAt(w, time.UnixMicro(ch.marks[0].time).Add(ch.Retention.Age))
-	case ch.Start < ch.Tail: // by records of this group
-		g.lookAt(w, g.now.Add(ch.Retention.Age))
 	}
 	return nil
 }

@@ -3,7 +3,9 @@ package disklog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,6 +25,7 @@ type faultyFS struct {
 
 	mu          sync.Mutex
 	write, sync error
+	open        error // of files that are made, or renamed first, and of directories
 	room        uint64
 }
 
@@ -50,12 +53,37 @@ func (f *faultyFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{AvailBytes: f.room, TotalBytes: 1 << 40}, nil
 }
 
+func (f *faultyFS) setOpen(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = err
+}
+
+func (f *faultyFS) opens() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open
+}
+
+func (f *faultyFS) OpenDir(name string) (vfs.File, error) {
+	if err := f.opens(); err != nil {
+		return nil, err
+	}
+	return f.MemFS.OpenDir(name)
+}
+
 func (f *faultyFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.opens(); err != nil {
+		return nil, err
+	}
 	file, err := f.MemFS.Create(name, c)
 	return &faultyFile{file, f}, err
 }
 
 func (f *faultyFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.opens(); err != nil {
+		return nil, errors.Join(err, f.Rename(oldname, newname))
+	}
 	file, err := f.MemFS.ReuseForWrite(oldname, newname, c)
 	return &faultyFile{file, f}, err
 }
@@ -132,6 +160,50 @@ func TestDiskFull(t *testing.T) {
 		again := openAt(t, fs, Options{})
 		if got := readAll(t, again, "a", twohop.Offset{}, 1000); !slices.Equal(got, want) || again.lastUnclean != 0 {
 			t.Errorf("reopened: read %q, want %q; unclean run %d", got, want, again.lastUnclean)
+		}
+		shut(t, again)
+	})
+}
+
+// TestNoDescriptors has no file opened for a while: connections may take all
+// descriptors. What needs one waits, and nothing is lost.
+func TestNoDescriptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFaulty()
+		e := openAt(t, fs, Options{LogBytes: 16 << 10})
+		mustCreate(t, e, "a", twohop.Spec{Sync: twohop.SyncAlways})
+		var want []string
+		for round := range 6 { // new files, and old ones that are used again
+			fs.setOpen(syscall.EMFILE)
+			refused := false
+			for i := 0; !refused && i < 100; i++ {
+				rec := fmt.Sprint(round, ".", i, strings.Repeat("x", 1000), ",")
+				_, err := tryAppend(e, twohop.Append{Channel: "a"}, rec)
+				if err == nil || twohop.CodeUnknownOutcome == err.(*twohop.Error).Code { //nolint:errorlint,forcetypeassert // engines return it bare
+					want = append(want, rec) // what waits is carried out later
+				}
+				refused = err != nil
+			}
+			if !refused {
+				t.Fatalf("round %d: no file was needed", round)
+			}
+			wantCode(t, e.Healthy(), twohop.CodeUnavailable)
+			time.Sleep(time.Minute)
+			fs.setOpen(nil)
+			time.Sleep(time.Second)
+			if err := e.Healthy(); err != nil {
+				t.Fatalf("round %d: there are descriptors again: %v", round, err)
+			}
+		}
+		mustAppend(t, e, "a", "last,")
+		want = append(want, "last,")
+		if got := readAll(t, e, "a", twohop.Offset{}, 1<<20); !slices.Equal(got, want) {
+			t.Errorf("read %d records, want %d", len(got), len(want))
+		}
+		shut(t, e)
+		again := openAt(t, fs, Options{LogBytes: 16 << 10})
+		if got := readAll(t, again, "a", twohop.Offset{}, 1<<20); !slices.Equal(got, want) {
+			t.Errorf("reopened: read %d records, want %d", len(got), len(want))
 		}
 		shut(t, again)
 	})

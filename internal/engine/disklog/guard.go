@@ -13,12 +13,14 @@ import (
 	"twohop"
 )
 
-// roomPoll is how often a write that found the disk full is tried again.
+// roomPoll is how often a change that found no room, or no descriptor, is tried
+// again.
 const roomPoll = 100 * time.Millisecond
 
 // guard stands between the disk and the journal and Pebble, which ends the
 // process when a change fails. A write that finds the disk full waits until
-// there is room. Any other failure of a change is final: the goroutine waits
+// there is room, and a file that cannot be opened for want of descriptors until
+// there are some: whoever can connect can take them all. Any other failure of a change is final: the goroutine waits
 // until kill. A failed sync is never tried again, whatever the cause, since the
 // kernel may have dropped the data. After kill every change pretends to succeed
 // and does nothing: to the disk it is as if the process had ended. While the
@@ -30,8 +32,9 @@ type guard struct {
 
 	mu struct {
 		sync.Mutex
-		armed   bool // the store is open
-		waiting int  // goroutines that wait for room
+		armed   bool  // the store is open
+		waiting int   // goroutines that wait for room
+		lacks   error // what they wait for
 		failed  error
 		dead    bool
 	}
@@ -88,9 +91,10 @@ func (g *guard) fail(err error) {
 	g.notify()
 }
 
-func (g *guard) wait(n int) {
+func (g *guard) wait(n int, lacks error) {
 	g.mu.Lock()
 	g.mu.waiting += n
+	g.mu.lacks = lacks
 	g.mu.Unlock()
 	g.notify()
 }
@@ -109,22 +113,29 @@ func (g *guard) trouble() error {
 	switch {
 	case g.mu.failed != nil:
 		return storageFailed(g.mu.failed)
+	case g.mu.waiting > 0 && isShort(g.mu.lacks):
+		return storageShort(g.mu.lacks)
 	case g.mu.waiting > 0 || g.mu.dead:
 		return storageFull()
 	}
 	return nil
 }
 
-// try carries out a change of the disk under the guard's rules.
-func (g *guard) try(change func() error, retry bool) error {
+func always() bool { return true }
+func never() bool  { return false }
+
+// try carries out a change of the disk under the guard's rules. again tells, after
+// a failure, whether it may be tried again.
+func (g *guard) try(change func() error, again func() bool) error {
 	waits := false
+	var err error
 	defer func() {
 		if waits {
-			g.wait(-1)
+			g.wait(-1, err)
 		}
 	}()
 	for !g.isDead() {
-		err := change()
+		err = change()
 		if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) {
 			return err
 		}
@@ -133,14 +144,14 @@ func (g *guard) try(change func() error, retry bool) error {
 			g.kill()
 			break
 		}
-		if !retry || !isFull(err) {
+		if !isFull(err) && !isShort(err) || !again() {
 			g.fail(err)
 			<-g.dead
 			break
 		}
 		if !waits {
 			waits = true
-			g.wait(1)
+			g.wait(1, err)
 		}
 		timer := time.NewTimer(roomPoll)
 		select {
@@ -162,13 +173,18 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
+// isShort reports whether the system had no descriptor to give.
+func isShort(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // file carries out a change that yields a file.
 func (g *guard) file(open func() (vfs.File, error)) (vfs.File, error) {
 	var f vfs.File
 	err := g.try(func() (err error) {
 		f, err = open()
 		return err
-	}, true)
+	}, always)
 	if err != nil {
 		return nil, err
 	}
@@ -187,27 +203,34 @@ func (g *guard) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts 
 }
 
 func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.file(func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, category) })
+	renamed := false
+	return g.file(func() (vfs.File, error) {
+		if renamed {
+			return g.FS.OpenReadWrite(newname, category)
+		}
+		f, err := g.FS.ReuseForWrite(oldname, newname, category)
+		if err != nil {
+			_, missing := g.FS.Stat(newname)
+			renamed = missing == nil // only opening it failed
+		}
+		return f, err
+	})
 }
 
 func (g *guard) OpenDir(name string) (vfs.File, error) {
-	f, err := g.FS.OpenDir(name)
-	if err != nil {
-		return nil, err
-	}
-	return &guardedFile{f, g}, nil
+	return g.file(func() (vfs.File, error) { return g.FS.OpenDir(name) })
 }
 
 func (g *guard) Link(oldname, newname string) error {
-	return g.try(func() error { return g.FS.Link(oldname, newname) }, true)
+	return g.try(func() error { return g.FS.Link(oldname, newname) }, always)
 }
 
 func (g *guard) Rename(oldname, newname string) error {
-	return g.try(func() error { return g.FS.Rename(oldname, newname) }, true)
+	return g.try(func() error { return g.FS.Rename(oldname, newname) }, always)
 }
 
 func (g *guard) MkdirAll(dir string, perm os.FileMode) error {
-	return g.try(func() error { return g.FS.MkdirAll(dir, perm) }, true)
+	return g.try(func() error { return g.FS.MkdirAll(dir, perm) }, always)
 }
 
 func (g *guard) Remove(name string) error {
@@ -237,7 +260,7 @@ func (f *guardedFile) Write(p []byte) (int, error) {
 		k, err := f.File.Write(p[n:])
 		n += k
 		return err
-	}, true)
+	}, always)
 	if err != nil {
 		return n, err
 	}
@@ -248,25 +271,28 @@ func (f *guardedFile) WriteAt(p []byte, off int64) (int, error) {
 	err := f.g.try(func() error {
 		_, err := f.File.WriteAt(p, off)
 		return err
-	}, true)
+	}, always)
 	if err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-func (f *guardedFile) Sync() error { return f.g.try(f.File.Sync, false) }
+func (f *guardedFile) Sync() error { return f.g.try(f.File.Sync, never) }
 
 func (f *guardedFile) SyncData() error {
-	direct, ok := f.File.(interface{ again() bool })
-	return f.g.try(f.File.SyncData, ok && direct.again())
+	again := never
+	if direct, ok := f.File.(interface{ again() bool }); ok {
+		again = direct.again
+	}
+	return f.g.try(f.File.SyncData, again)
 }
 
 func (f *guardedFile) SyncTo(length int64) (full bool, err error) {
 	err = f.g.try(func() error {
 		full, err = f.File.SyncTo(length)
 		return err
-	}, false)
+	}, never)
 	return full, err
 }
 
@@ -297,6 +323,11 @@ func (void) Fd() uintptr                            { return vfs.InvalidFd }
 func storageFull() error {
 	return &twohop.Error{Code: twohop.CodeStorageFull, Message: "the disk is full",
 		Hint: "make room; the server takes appends again by itself"}
+}
+
+func storageShort(err error) error {
+	return &twohop.Error{Code: twohop.CodeUnavailable, Message: "the store needs a file descriptor, and there is none",
+		Hint: "raise the limit of open files, or lower limits.connections; the server takes appends again by itself", Err: err}
 }
 
 func storageFailed(err error) error {

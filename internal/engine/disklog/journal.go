@@ -18,7 +18,8 @@ import (
 //
 // It is a row of files, and an entry in them is
 //
-//	checksum  4 bytes, CRC-32C of all that follows
+//	checksum  4 bytes, CRC-32C of all that follows, begun with the store's secret: a record
+//	          that looks like an entry is none
 //	length    4 bytes, of the batch
 //	file      8 bytes, the number of the file: what a file holds of an earlier life is no entry
 //	seq       8 bytes, one more than that of the entry before, over all files
@@ -47,6 +48,7 @@ type journal struct {
 	at     int64  // where the next entry begins
 	synced int64  // up to here the file is on the disk
 	seq    uint64 // of the last entry
+	secret uint32
 	skip   uint64 // up to here entries are not carried out when the store is opened
 	entry  []byte // room for one
 
@@ -135,7 +137,7 @@ func (j *journal) add(batch []byte) error {
 	b = binary.LittleEndian.AppendUint64(b, j.seq+1)
 	b = binary.LittleEndian.AppendUint64(b, uint64(j.synced)) //nolint:gosec // not negative
 	b = append(b, batch...)
-	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	binary.LittleEndian.PutUint32(b, crc32.Update(j.secret, castagnoli, b[4:]))
 	n := int64(len(b))
 	if _, err := j.file.Write(b); err != nil {
 		return err

@@ -197,6 +197,43 @@ func TestDamagedJournal(t *testing.T) {
 	})
 }
 
+// A record may be written so that it looks like an entry, and be what an earlier
+// life of the file left behind its end. Who does not know the store's secret
+// cannot make the store take it for one.
+func TestRecordsThatLookLikeEntries(t *testing.T) {
+	forged := func(secret uint32) []byte {
+		fs := vfs.NewMem()
+		file, err := fs.Create("j", "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := &journal{file: file, number: 7, seq: 41, synced: 1 << 40, secret: secret}
+		if err := j.add([]byte("batch")); err != nil {
+			t.Fatal(err)
+		}
+		b, err := readSynced(fs, "j")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(make([]byte, 500), b...)
+	}
+	if (&journal{}).lostSynced(forged(0), 10, 7) == nil {
+		t.Error("what says that more was synced is overlooked")
+	}
+	if err := (&journal{secret: 99}).lostSynced(forged(0), 10, 7); err != nil {
+		t.Errorf("made without the secret: %v", err)
+	}
+	fs := vfs.NewMem()
+	e := openAt(t, fs, Options{})
+	secret := e.journal.secret
+	shut(t, e)
+	again := openAt(t, fs, Options{})
+	if secret == 0 || again.journal.secret != secret {
+		t.Errorf("the secret was %d, and is %d", secret, again.journal.secret)
+	}
+	shut(t, again)
+}
+
 // FuzzParseEntry: no bytes make it read beyond them, and only whole entries of
 // the file count.
 func FuzzParseEntry(f *testing.F) {
@@ -205,7 +242,7 @@ func FuzzParseEntry(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	j := journal{file: file, number: 7, seq: 41}
+	j := &journal{file: file, number: 7, seq: 41, secret: 99}
 	if err := j.add([]byte("batch")); err != nil {
 		f.Fatal(err)
 	}
@@ -216,13 +253,13 @@ func FuzzParseEntry(f *testing.F) {
 	f.Add(whole)
 	f.Add(whole[:len(whole)-1])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e, ok := parseEntry(b, 7)
+		e, ok := j.parseEntry(b, 7)
 		if ok && len(e.batch)+entryHead > len(b) {
 			t.Errorf("%d bytes of batch in %d", len(e.batch), len(b))
 		}
 		if bytes.HasPrefix(b, whole) && (!ok || e.seq != 42 || string(e.batch) != "batch") {
 			t.Errorf("%+v, %v", e, ok)
 		}
-		_ = lostSynced(b, 0, 7)
+		_ = j.lostSynced(b, 0, 7)
 	})
 }

@@ -70,4 +70,6 @@ var (
 	epochKey = []byte{kindMeta, 'e'} // the newest log epoch
 	runKey   = []byte{kindMeta, 'r'} // see runState
 	seqKey   = []byte{kindMeta, 's'} // see journal
+
+	secretKey = []byte{kindMeta, 'c'} // see journal
 )

@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -55,6 +56,34 @@ func (e *Engine) recoverJournal() error {
 		}
 	}
 	return j.open()
+}
+
+// learnSecret reads the secret of the journal's checksums, or makes it for a new
+// store, where it is on the disk before the journal begins. A store that was made
+// without one has none.
+func (e *Engine) learnSecret() error {
+	value, closer, err := e.db.Get(secretKey)
+	if err == nil {
+		if len(value) != 4 {
+			return errors.Join(errors.New("disklog: the journal's secret is none"), closer.Close())
+		}
+		e.journal.secret = binary.BigEndian.Uint32(value)
+		return closer.Close()
+	}
+	if !errors.Is(err, pebble.ErrNotFound) {
+		return err
+	}
+	files, err := e.journal.list()
+	if err != nil || len(files) > 0 {
+		return err
+	}
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	if err := errors.Join(e.db.Set(secretKey, b[:], pebble.NoSync), e.db.Flush()); err != nil {
+		return err
+	}
+	e.journal.secret = binary.BigEndian.Uint32(b[:])
+	return nil
 }
 
 // storedSeq is that of the last batch without a sync which the store has.
@@ -123,7 +152,7 @@ func (j *journal) firstSeq(number uint64) (seq uint64, err error) {
 	if err == nil && len(b) == entryHead {
 		b, err = readFirst(f, min(info.Size(), entryHead+int64(binary.LittleEndian.Uint32(b[4:]))))
 	}
-	entry, _ := parseEntry(b, number)
+	entry, _ := j.parseEntry(b, number)
 	return entry.seq, err
 }
 
@@ -136,7 +165,7 @@ func (e *Engine) replay(number, end uint64) (int64, error) {
 	}
 	at := 0
 	for {
-		entry, ok := parseEntry(b[at:], number)
+		entry, ok := e.journal.parseEntry(b[at:], number)
 		if !ok || entry.seq >= end {
 			break
 		}
@@ -151,7 +180,7 @@ func (e *Engine) replay(number, end uint64) (int64, error) {
 		}
 		at += entryHead + len(entry.batch)
 	}
-	return int64(at), lostSynced(b, at, number)
+	return int64(at), e.journal.lostSynced(b, at, number)
 }
 
 func (e *Engine) apply(repr []byte) error {
@@ -170,7 +199,7 @@ type journalEntry struct {
 
 // parseEntry takes the entry at the beginning of b apart, if there is a whole
 // one of that file.
-func parseEntry(b []byte, number uint64) (e journalEntry, ok bool) {
+func (j *journal) parseEntry(b []byte, number uint64) (e journalEntry, ok bool) {
 	if len(b) < entryHead {
 		return e, false
 	}
@@ -178,7 +207,7 @@ func parseEntry(b []byte, number uint64) (e journalEntry, ok bool) {
 	if size > uint64(len(b)-entryHead) || binary.LittleEndian.Uint64(b[8:]) != number {
 		return e, false
 	}
-	if crc32.Checksum(b[4:entryHead+size], castagnoli) != binary.LittleEndian.Uint32(b) {
+	if crc32.Update(j.secret, castagnoli, b[4:entryHead+size]) != binary.LittleEndian.Uint32(b) {
 		return e, false
 	}
 	return journalEntry{binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:]), b[entryHead:][:size]}, true
@@ -187,7 +216,7 @@ func parseEntry(b []byte, number uint64) (e journalEntry, ok bool) {
 // lostSynced looks behind the last whole entry, which ends at end. There may be
 // pieces of what the power failed under, in any order; but if one says that more
 // was synced, then that is lost.
-func lostSynced(b []byte, end int, number uint64) error {
+func (j *journal) lostSynced(b []byte, end int, number uint64) error {
 	mark := binary.LittleEndian.AppendUint64(nil, number)
 	for at := end; ; at++ {
 		i := bytes.Index(b[min(len(b), at+8):], mark)
@@ -195,7 +224,7 @@ func lostSynced(b []byte, end int, number uint64) error {
 			return nil
 		}
 		at += i
-		if e, ok := parseEntry(b[at:], number); ok && e.synced > uint64(end) { //nolint:gosec // not negative
+		if e, ok := j.parseEntry(b[at:], number); ok && e.synced > uint64(end) { //nolint:gosec // not negative
 			return damaged(number, end, fmt.Errorf("batch %d is whole, and was written when all before it had been synced", e.seq))
 		}
 	}

@@ -3,7 +3,6 @@ package disklog
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -236,38 +235,33 @@ func TestRetentionSetLater(t *testing.T) {
 
 // TestRestored puts an older copy of a store back. Offsets that were given since
 // it was made get a reset, whatever is appended afterwards; older ones go on.
-func TestRestored(t *testing.T) {
-	dir, copied := t.TempDir(), t.TempDir()
-	open := func(dir string, restored bool) *Engine {
-		t.Helper()
-		e, err := Open(dir, Options{Restored: restored})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = e.Close() })
-		return e
-	}
+func TestRestored(t *testing.T) { synctest.Test(t, testRestored) }
+
+func testRestored(t *testing.T) {
+	fs, copied := vfs.NewMem(), vfs.NewMem()
 	kinds := map[string]twohop.Sync{"always": twohop.SyncAlways, "interval": twohop.SyncInterval, "later": twohop.SyncAlways}
 	held, lost := map[string]twohop.Offset{}, map[string]twohop.Offset{}
-	e := open(dir, false)
+	e := openAt(t, fs, Options{})
 	for name, level := range kinds {
 		mustCreate(t, e, name, twohop.Spec{Sync: level}, "1,")
 		held[name] = mustAppend(t, e, name, "2,").Offset
 	}
+	mustCreate(t, e, "ttl", twohop.Spec{TTL: time.Hour})
 	shut(t, e)
-	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
+	if ok, err := vfs.Clone(fs, copied, "data", "data"); !ok || err != nil {
+		t.Fatal(ok, err)
 	}
-	e = open(dir, false)
+	e = openAt(t, fs, Options{})
 	for name := range kinds {
 		mustAppend(t, e, name, "gone,")
 		lost[name] = mustAppend(t, e, name, "gone, too,").Offset
 	}
 	shut(t, e)
+	<-time.After(2 * time.Hour) // it would have expired, had it not been used
 
 	appended := map[string]bool{}
 	for start := range 3 {
-		e = open(copied, start == 0)
+		e = openAt(t, copied, Options{Restored: start == 0})
 		for name := range kinds {
 			if name == "later" && start == 0 {
 				continue // still to come in a start that is told nothing
@@ -277,6 +271,9 @@ func TestRestored(t *testing.T) {
 				t.Errorf("start %d, %s: the record is at %v, after %v", start, name, offset, held[name])
 			}
 			appended[name] = true
+		}
+		if _, err := e.Info(context.Background(), "ttl"); err != nil {
+			t.Errorf("start %d: nobody knows when it was used last, and it was deleted: %v", start, err)
 		}
 		for name := range appended {
 			_, err := e.Read(context.Background(), name, lost[name], 1000)

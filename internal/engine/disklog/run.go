@@ -35,7 +35,10 @@ func (e *Engine) tryOpenDB(o *pebble.Options) (err error) {
 	if e.db, err = pebble.Open(e.dir, o); err != nil {
 		return err
 	}
-	if err = e.recoverJournal(); err == nil {
+	if err = e.learnSecret(); err == nil {
+		err = e.recoverJournal()
+	}
+	if err == nil {
 		err = e.startRun()
 	}
 	if err = errors.Join(err, e.guard.trouble()); err != nil {
@@ -70,7 +73,7 @@ func (e *Engine) startRun() error {
 		}
 	}
 	if e.opts.Restored {
-		e.lastLost = e.runID
+		e.lastLost, e.uncleanUntil = e.runID, time.Now().UnixMicro()
 	}
 	e.runID++
 	value, closer, err = e.db.Get(epochKey)

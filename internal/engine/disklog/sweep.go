@@ -93,6 +93,9 @@ func (e *Engine) sweepLoop() {
 // saveUses has the last uses of channels persisted: of those that are to leave
 // the cache, or of all.
 func (e *Engine) saveUses(all bool) {
+	if e.guard.trouble() != nil {
+		return // it can wait longer than what it would pile up
+	}
 	for _, name := range e.cache.unsaved(all) {
 		_ = e.queue.add(&item{kind: itemTouch, name: name}) // tried again at the next age
 	}

@@ -140,10 +140,12 @@ func (ch *channel) makeRoomLocked(a *twohop.Append, newProducer bool, now time.T
 		return nil
 	}
 	// What this append lets retention drop makes room for it.
-	if used := &ch.engine.used; used.Load()+need-ch.droppableLocked(a, now) <= ch.engine.max {
-		used.Add(need)
-		ch.footprint += need
-		return nil
+	drops := ch.droppableLocked(a, now)
+	for used := ch.engine.used.Load(); used+need-drops <= ch.engine.max; used = ch.engine.used.Load() {
+		if ch.engine.used.CompareAndSwap(used, used+need) {
+			ch.footprint += need
+			return nil
+		}
 	}
 	return err
 }

@@ -183,7 +183,7 @@ func (r *records) add(k *chunking, first uint64, data []byte, ends []uint32, at 
 		r.sealed = append(r.sealed, &chunk{slices.Clip(r.open), r.openSize})
 		r.raw++
 		r.rawSize += r.openSize
-		r.open, r.openSize = make([]entry, 0, n), 0
+		r.open, r.openSize = make([]entry, 0, (n+3)/4), 0 // what there is room for is not counted, so it is not much
 	}
 	r.open = append(r.open, e)
 	r.openSize += size

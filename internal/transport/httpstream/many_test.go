@@ -101,7 +101,7 @@ func TestPublishManyRefusals(t *testing.T) {
 			`{"channel":"text","text":"x","producer":{"id":"p","epoch":9007199254740992}}`:      {400, "invalid_request"},
 			`{"channel":"text","text":"x","base64":"AAEC"}`:                                     {400, "invalid_request"},
 			`{"channel":"text","text":"x","text":"y"}`:                                          {400, "invalid_request"},
-			`{"text":"x","channel":"text","text":"y"}`:                                     {400, "invalid_request"},
+			`{"text":"x","channel":"text","text":"y"}`:                                          {400, "invalid_request"},
 			`{"channel":"text","text":null,"records":null}`:                                     {400, "invalid_request"},
 			`{"Channel":"text","text":"x"}`:                                                     {400, "invalid_name"},
 			`{"channel":"text"}`:                                                                {400, "invalid_request"},

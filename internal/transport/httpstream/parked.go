@@ -80,7 +80,7 @@ func (p *Parked) full(err error) {
 		return
 	}
 	if err == nil {
-		p.log.Warn("as many connections are open as limits.connections allows; others wait to be accepted")
+		p.log.Warn("as many connections are open as limits.connections or the limit of open files allows; others wait to be accepted")
 		return
 	}
 	p.log.Warn("the system has no means for another connection; those that come wait to be accepted", "error", err)
