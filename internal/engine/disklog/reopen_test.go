@@ -233,6 +233,28 @@ func TestRetentionSetLater(t *testing.T) {
 	}
 }
 
+// TestAgeSetLater gives channels that nothing is appended to an age, or another
+// one: their records go when they are as old.
+func TestAgeSetLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		e := openAt(t, fs, Options{})
+		mustCreate(t, e, "none", twohop.Spec{}, "1,")
+		mustCreate(t, e, "long", twohop.Spec{Retention: twohop.Retention{Age: 30 * 24 * time.Hour}}, "1,")
+		shut(t, e)
+		for start, left := range []int{1, 1, 0} { // after 40, 80 and 120 minutes
+			e = openAt(t, fs, Options{Retention: func(string) (twohop.Retention, bool) { return twohop.Retention{Age: 100 * time.Minute}, true }})
+			<-time.After(40 * time.Minute)
+			for _, name := range []string{"none", "long"} {
+				if got := readAll(t, e, name, twohop.Offset{}, 100); len(got) != left {
+					t.Errorf("start %d: %q are left of %s, want %d", start, got, name, left)
+				}
+			}
+			shut(t, e)
+		}
+	})
+}
+
 // TestRestored puts an older copy of a store back. Offsets that were given since
 // it was made get a reset, whatever is appended afterwards; older ones go on.
 func TestRestored(t *testing.T) { synctest.Test(t, testRestored) }

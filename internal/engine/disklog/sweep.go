@@ -68,6 +68,9 @@ func (e *Engine) sweepLoop() {
 	defer age.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	if err := e.lookAtNewAges(); err != nil {
+		e.opts.Logger.Error("whether records are older than retention allows now is not known", slog.Any("error", err))
+	}
 	for {
 		select {
 		case <-e.stop:
@@ -124,6 +127,41 @@ func (e *Engine) sweep() (next int64, err error) {
 		}
 	}
 	return next, nil
+}
+
+// lookAtNewAges has the committer look at the channels for which retention has
+// another age than when they were last saved: of those that nothing is appended
+// to any more nobody else would find out.
+func (e *Engine) lookAtNewAges() error {
+	if e.opts.Retention == nil {
+		return nil
+	}
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: channelKey(""), UpperBound: []byte{kindChannel + 1}})
+	if err != nil {
+		return err
+	}
+	var found []dueName
+	for ok := it.First(); ok && !e.closing(); ok = it.Next() {
+		name := string(it.Key()[1:])
+		r, has := e.opts.Retention(name)
+		if !has || r.Age == 0 {
+			continue
+		}
+		ch, err := decodeChannel(name, it.Value())
+		if err != nil || ch.Retention.Age == r.Age {
+			continue // what cannot be read is told where it is used
+		}
+		if found = append(found, dueName{due{at: ch.due, id: ch.id}, name}); len(found) == sweepItems {
+			if !e.dealWith(kindDue, found) {
+				break
+			}
+			found = found[:0]
+		}
+	}
+	if len(found) > 0 {
+		e.dealWith(kindDue, found)
+	}
+	return it.Close()
 }
 
 // dueBefore reads what is due from an index, and when the first entry is that
