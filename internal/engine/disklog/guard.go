@@ -210,7 +210,7 @@ func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 		}
 		f, err := g.FS.ReuseForWrite(oldname, newname, category)
 		if err != nil {
-			_, missing := g.FS.Stat(newname)
+			_, missing := g.Stat(newname)
 			renamed = missing == nil // only opening it failed
 		}
 		return f, err
