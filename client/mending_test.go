@@ -46,17 +46,17 @@ func TestNowInAnAbsentChannelIsItsStart(t *testing.T) {
 			f.add("1", "2")
 			f.end()
 		})
-		got := ""
+		var got strings.Builder
 		for e, err := range c.Follow(t.Context(), "c", FollowOptions{From: Now(), Wait: true}) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, r := range e.Records {
-				got += string(r) + ";"
+				got.WriteString(string(r) + ";")
 			}
 		}
-		if got != "1;2;" {
-			t.Errorf("got %q", got)
+		if got.String() != "1;2;" {
+			t.Errorf("got %q", got.String())
 		}
 	})
 }
