@@ -25,7 +25,7 @@ export class Client extends EventTarget {
     const env = environment(o)
     this.#transport = o.transport ?? "auto"
     this.#budget = o.budget
-    const changed = (): unknown => this.dispatchEvent(new Event("status"))
+    const changed = (): void => void this.dispatchEvent(new Event("status"))
     const shared = o.shared && share?.({ ...o, url: env.base }, changed)
     const ready = Promise.resolve(shared).then((hub) => {
       this.#hub = hub || connection(env, transports, changed)
@@ -55,7 +55,7 @@ export class Client extends EventTarget {
     const budget = o.budget ?? this.#budget
     const ms = Math.floor(milliseconds(budget)) // servers take whole ones only
     const { tailRecords = 0 } = o
-    const bad = ms >= 0 ? tailRecords !== tailRecords >>> 0 && "tailRecords: " + tailRecords : "budget: " + budget
+    const bad = ms >= 0 ? tailRecords !== tailRecords >>> 0 && "tailRecords" : "budget: " + budget
     if (bad) throw new TwohopError("invalid_parameter", "bad " + bad)
     return follower(channel, ms, o, (what, f) => this.#do((h) => h[what](f)))
   }

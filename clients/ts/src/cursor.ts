@@ -49,7 +49,7 @@ const data: Rule = (c, place, f) => {
   const to = place.at! > f.offset! ? place : { at: f.offset }
   const end = f.closed ? "closed" : undefined
   const next: Cursor = { phase: end ? "ended" : "live", offset: f.offset, upToDate: f.upToDate }
-  if (c.offset !== undefined && f.offset! <= c.offset) {
+  if (f.offset! <= c.offset!) {
     const marks = f.offset === c.offset && (end || (f.upToDate && !c.upToDate))
     return marks ? { cursor: next, place: to, deliver: "marks", end } : { cursor: c, place: to }
   }

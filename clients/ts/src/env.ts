@@ -37,11 +37,11 @@ export function environment(o: ConnectOptions & { clock?: Clock }): Env {
     throw new TwohopError("invalid_request", "no server", "name one: connect({ url })")
   }
   return {
+    ...o,
     base: base.origin + base.pathname.replace(/\/*$/, "/"),
     clock: o.clock ?? realClock,
     fetch: o.fetch ?? ((a, b) => fetch(a, b)),
     WebSocket: o.WebSocket ?? globalThis.WebSocket,
-    token: o.token,
     forced: o.transport === "auto" ? undefined : o.transport,
   }
 }
@@ -49,16 +49,12 @@ export function environment(o: ConnectOptions & { clock?: Clock }): Env {
 /** Resolves after a time, or when the signal says so. */
 export const sleep = (clock: Clock, ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
-    const timer = clock.set(resolve, signal.aborted ? 0 : ms)
+    const timer = clock.set(resolve, signal.aborted ? 0 : Math.max(0, ms))
     signal.addEventListener("abort", () => {
       clock.clear(timer)
       resolve()
     })
   })
-
-/** Waits out the rest of a second: who is answered at once with nothing must not ask without end. */
-export const rest = (clock: Clock, begun: number, signal: AbortSignal): Promise<void> =>
-  sleep(clock, Math.max(0, begun + 1000 - clock.now()), signal)
 
 /** Waits before the next try of a request that failed so many times. */
 export const pause = (clock: Clock, { after = 0 }: TwohopError, fails: number, signal: AbortSignal): Promise<void> =>

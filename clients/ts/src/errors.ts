@@ -27,16 +27,21 @@ export class TwohopError extends Error {
   }
 }
 
-/** Codes of frames and items for which trying again may help. */
+/** Codes of frames and items for which trying again may help: internal, storage_*, unavailable, unknown_outcome, timeout, body_cut. */
 export const mends = (code?: string): boolean =>
   /^(int|sto|un[ak]|ti|bo)/.test(code!)
 
 export const lost = (message: string): TwohopError =>
-  new TwohopError("unavailable", message, "is it running there?", { retry: true })
+  new TwohopError("unavailable", message, "is it running?", { retry: true })
 
 /** An error of a frame, or of an item of a list. */
 export const told = (f: { code?: string; message?: string; hint?: string; offset?: string; channel?: string }): TwohopError =>
   new TwohopError(f.code!, f.message!, f.hint, { channel: f.channel, offset: f.offset, retry: mends(f.code) })
+
+/** An error as it passes between page and worker. */
+export type Fault = Partial<TwohopError> | undefined
+
+export const fault = (e?: Error): Fault => e && { ...e, message: e.message }
 
 /** Any value that was thrown, as an error. */
 export const asError = (e: unknown): TwohopError =>

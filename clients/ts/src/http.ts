@@ -23,14 +23,14 @@ export async function request(env: Env, path: string, init: Init): Promise<Respo
   const { status, headers: h, ok } = answer
   if (ok) return answer
   const body = (await answer.json().catch(() => ({}))) as Frame // a proxy's page is none
-  // A 404 that is not ours is of a balancer that has no server just now.
-  const retry = /^(404(?!not_)|408|42[59]|5(?!01)|400body)/.test(status + body.code!)
+  // A 404 that is not the server's is a balancer's that has none just now. Its code may be a number.
+  const retry = /^(404(?!not_)|408|42[59]|5(?!01)|400body)/.test(status + ("" + body.code))
   throw Object.assign(told({ code: retry ? "unavailable" : "invalid_request", message: "HTTP " + status, ...body }), {
     status,
     retry,
     after: Math.min(+h.get("Retry-After")! * 1000, mostPatience) || undefined, // a date is not looked at
     offset: h.get("Stream-Next-Offset") ?? undefined,
-    reset: body.code === "reset" && body,
+    reset: body.code === "reset" ? body : undefined,
   })
 }
 
@@ -38,9 +38,8 @@ export async function request(env: Env, path: string, init: Init): Promise<Respo
 const mostPatience = 300_000
 
 export interface Refusal extends TwohopError {
-  reset?: Frame | false
+  reset?: Frame
 }
-
 
 /** Whether to try again: a fresh token may mend it, too. */
 export const again = ({ token }: Env, { retry, status }: TwohopError): boolean => retry !== false || (status === 401 && typeof token === "function")
@@ -49,7 +48,7 @@ export const pathOf = (channel: string): string => "v1/stream/" + encodeURICompo
 
 /** The parameters of where a subscription begins. */
 export function where(q: URLSearchParams, s: Start): URLSearchParams {
-  if (s.tailRecords !== undefined) q.append("tail_records", s.tailRecords as unknown as string)
+  if (s.tailRecords! >= 0) q.append("tail_records", s.tailRecords as unknown as string)
   else q.append(s.since ? "since" : "offset", s.since ?? s.offset ?? "now")
   return q
 }

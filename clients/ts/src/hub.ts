@@ -22,6 +22,7 @@ const usefulTime = 5000
 const writePause = 5000
 const writeMemory = 60_000
 
+/** A line and the lane at its end. */
 interface Running extends Line {
   lane?: Lane
   isMade?: boolean
@@ -30,13 +31,14 @@ interface Running extends Line {
 
 export const none = { bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
 
-export const closedError = (): Error => new TwohopError("closed", "closed")
+export const closedError = (): Error => new TwohopError("closed", "client closed")
 
 /** A connection of one's own. changed is called when its status may be another, but for counts. */
 export function connection(env: Env, transports: Transports, changed: () => void): Hub {
   const { clock } = env
   const lanes = new Map<number, Running>()
   const subs = new Map<string, Subscription>()
+  /** Who reads on its own, and what looks whether it can share now. */
   const joining = new Map<Sink, [meet: () => void, stop: () => void]>()
   const alive = new AbortController()
   const counts = { ...none }
@@ -87,9 +89,10 @@ export function connection(env: Env, transports: Transports, changed: () => void
   function drop(n: number): void {
     const r = lanes.get(n)
     lanes.delete(n)
-    clock.clear(r?.watch)
-    r?.lane!.close()
-    if (r) outbox.lost(r.lane!)
+    if (!r) return
+    clock.clear(r.watch)
+    r.lane!.close()
+    outbox.lost(r.lane!)
   }
 
   function open(n: number, transport: Transport): void {

@@ -5,7 +5,7 @@
 
 import { batchOf } from "./channels.js"
 import type { Subscription } from "./channels.js"
-import { pause, rest } from "./env.js"
+import { pause, sleep } from "./env.js"
 import type { Env } from "./env.js"
 import { asError } from "./errors.js"
 import { again, readPage } from "./http.js"
@@ -16,18 +16,20 @@ const patience = 60_000
 
 /** Reads for the sink until the signal ends it, and calls meet behind each page. */
 export async function join(env: Env, { channel }: Subscription, sink: Sink, meet: () => void, signal: AbortSignal): Promise<void> {
+  const { clock } = env
   let live = false
   let fails = 0
   while (!signal.aborted) {
-    const begun = env.clock.now()
+    const begun = clock.now()
     const page = new AbortController()
-    const timer = env.clock.set((signal.onabort = () => page.abort()), patience)
+    const timer = clock.set((signal.onabort = () => page.abort()), patience)
     try {
-      const f = await readPage(env, channel, sink.at, live, page.signal).finally(() => env.clock.clear(timer))
+      const f = await readPage(env, channel, sink.at, live, page.signal).finally(() => clock.clear(timer))
       if (signal.aborted) return
       fails = 0
+      // Nothing new: a server that drains says so at once, and must not be asked without end.
       if (live && f.upToDate && !f.closed && f.offset === sink.at.offset) {
-        await rest(env.clock, begun, page.signal)
+        await sleep(clock, begun + 1000 - clock.now(), page.signal)
         continue
       }
       live = !!f.upToDate
@@ -39,7 +41,7 @@ export async function join(env: Env, { channel }: Subscription, sink: Sink, meet
       const error = asError(e)
       // Whether it is worth waiting for a channel that is not there, the one who shares is told.
       if (!again(env, error) && error.status !== 404) return sink.end(error)
-      await pause(env.clock, error, ++fails, signal)
+      await pause(clock, error, ++fails, signal)
     }
   }
 }

@@ -97,7 +97,7 @@ const lower: Partial<Record<Transport, Transport>> = { ws: "sse", sse: "long-pol
 /** The transport to use now. */
 export function pick(s: State, now: number): Transport | undefined {
   let t = s.best && (s.forced ?? s.best)
-  while (!s.forced && t && lower[t] && ((s.blocked[t] ?? 0) > now || s.suspects.includes(t))) t = lower[t]
+  while (!s.forced && t && lower[t] && (s.blocked[t]! > now || s.suspects.includes(t))) t = lower[t]
   return t
 }
 
@@ -173,7 +173,7 @@ const opened: Handler<unknown> = (s, _, now, random) => {
 /** The lane beside is made: it takes over. */
 const handOver: Handler<{ lane: number }> = (s, e, now, random) =>
   e.lane === s.next
-    ? settle({ ...s, lane: s.next, transport: s.nextTransport, fails: 0 }, now, random, ["drop", s.lane], ["adopt", s.next])
+    ? settle({ ...s, fails: 0, lane: s.next, transport: s.nextTransport }, now, random, ["drop", s.lane], ["adopt", s.next])
     : [s, []]
 
 const failure = (s: State, lasted?: boolean): State => ({ ...s, suspects: [], fails: lasted ? 1 : s.fails + 1 })

@@ -5,8 +5,8 @@
 // caches know, so a few channels are asked for one by one; many, and those that don't
 // stand anywhere yet, in one request.
 
-import { rest, sleep } from "./env.js"
-import type { TwohopError } from "./errors.js"
+import { sleep } from "./env.js"
+import { fault, type TwohopError } from "./errors.js"
 import { readPage } from "./http.js"
 import type { Lane, Line, Sub } from "./lane.js"
 import { loop, subscribe } from "./requests.js"
@@ -38,7 +38,8 @@ export function longPoll(line: Line): Lane {
     const frames = await ask(line, [...line.subs.values()], live, signal)
     line.made()
     line.frames(frames)
-    if (live && !frames.length) await rest(clock, begun, signal)
+    // A server or cache that answers at once with nothing must not be asked without end.
+    if (live && !frames.length) await sleep(clock, begun + 1000 - clock.now(), signal)
     live = "long-poll"
   })
 }
@@ -52,7 +53,9 @@ export function poll(line: Line): Lane {
     const begun = clock.now()
     const give = async (asked: Sub[], answer: Promise<Frame[]>): Promise<void> => {
       const frames = await answer
-      for (const s of asked) due.set(s.channel, begun + Math.max(1000, s.advice?.interval ?? s.budget - 1000) * (0.9 + 0.1 * clock.random()))
+      for (const { channel, advice, budget } of asked) {
+        due.set(channel, begun + Math.max(1000, advice?.interval ?? budget - 1000) * (0.9 + 0.1 * clock.random()))
+      }
       // What is not up to date is asked for again at once.
       for (const f of frames) if (f.reason || (f.type === "data" && !f.upToDate)) due.delete(f.channel!)
       line.made()
@@ -66,7 +69,7 @@ export function poll(line: Line): Lane {
         return [f]
       } catch (e) {
         if (!/^(not_|gone)/.test((e as TwohopError).code)) throw e
-        return [{ ...(e as TwohopError), message: (e as TwohopError).message, type: "error", channel }]
+        return [{ ...fault(e as Error), type: "error", channel }]
       }
     }
 

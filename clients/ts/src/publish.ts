@@ -80,9 +80,9 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
   /** What is not answered, in order, by channel. The first of each are under way. */
   const queues = new Map<string, Waiting[]>()
   const sent = new Map<unknown, [over: Lane, settle: (result: Published | TwohopError) => void]>()
+  const code = "unknown_outcome"
   /** What was sent over a WebSocket that is gone gets this, and goes out anew. */
-  const unknown = { code: "unknown_outcome" }
-  const moved = Object.assign(lost("WebSocket closed"), unknown)
+  const moved = Object.assign(lost("WebSocket closed"), { code })
   let nap = new AbortController()
   let ids = 0
 
@@ -121,14 +121,14 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
       const left = (): number =>
         (batch = batch.filter((w) => !error || (error.retry && clock.now() < Math.min(w.until, last)) || w.settle(Promise.reject(error)))).length
       for (let fails = 0; left() && queue.length; /* close() empties it */) {
-        // Without a hint it is no word of the server.
-        const result = await send(item, list, bytes).catch((e: Partial<TwohopError>) => Object.assign(asError(e), !e.hint && !(e.status! < 500) && unknown))
-        if (!(result instanceof Error)) {
-          for (const w of batch) w.settle(result)
-          break
-        }
-        error = Object.assign(result, result.retry && error?.code === unknown.code && unknown)
-        if (result !== moved && left()) await pause(clock, error, ++fails, nap.signal)
+        const result = await send(item, list, bytes).catch((e?: Partial<TwohopError>) =>
+          // The server's own words have a hint. Without them it may have been taken, unless something on the way refused it.
+          Object.assign(asError(e), !e?.hint && !/^(4|501)/.test(e?.status as unknown as string) && { code }),
+        )
+        if (result instanceof Error) {
+          error = Object.assign(result, result.retry && error?.code === code && { code })
+          if (result !== moved && left()) await pause(clock, error, ++fails, nap.signal)
+        } else for (const w of batch.splice(0)) w.settle(result)
       }
       queue.splice(0, n)
     }

@@ -4,13 +4,10 @@
 
 import type { Share } from "./client.js"
 import { unique } from "./env.js"
-import { TwohopError } from "./errors.js"
+import { type Fault, TwohopError } from "./errors.js"
 import { tokenOf } from "./http.js"
 import { closedError } from "./hub.js"
 import type { ConnectOptions, Hub, Item, Published, Sink, Start, Status, Transport } from "./types.js"
-
-/** An error as it passes between page and worker. */
-export type Fault = Partial<TwohopError> | undefined
 
 /** What a page asks of the worker. */
 export interface WorkerSide {
@@ -40,7 +37,6 @@ export function ends<Mine, Other>(port: MessagePort, mine: Mine): Call<Other> {
   return (...call) => port.postMessage(call)
 }
 
-export const fault = (e?: Error): Fault => e && { ...e, message: e.message }
 const mend = (f: Fault): Error | undefined => f && new TwohopError(f.code!, f.message!, f.hint, f)
 
 /** A worker that says nothing for so long is not waited for: the page connects on its own. */

@@ -21,7 +21,8 @@ export function parser(): { feed(text: string): Frame[]; pace?: number } {
       return events.flatMap((event) => {
         const pace = /\nretry: ?(\d+)/.exec(event)
         if (pace) p.pace = +pace[1]!
-        const data = [...event.matchAll(/\ndata: ?([^\n]*)/g)].map((m) => m[1]).join("")
+        // Spaces before JSON mean nothing.
+        const data = event.replace(/\n(data:|[^\n]*)/g, "")
         return data && !/\nevent/.test(event) ? (JSON.parse(data) as Frame[]) : []
       })
     },

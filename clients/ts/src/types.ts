@@ -77,7 +77,7 @@ export interface PublishOptions {
   contentType?: string
   /** Ends the channel behind this. */
   close?: boolean
-  /** Milliseconds after which trying is given up; 60 s. */
+  /** Milliseconds after which trying is given up; 60 s. What was sent is never repeated later than 4.5 min after its first try. */
   timeout?: number
   /** Gives it up; it is not sent then, unless it was already, or tabs share the connection. */
   signal?: AbortSignal

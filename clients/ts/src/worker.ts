@@ -4,7 +4,8 @@
 import { environment } from "./env.js"
 import { connection } from "./hub.js"
 import type { Transports } from "./hub.js"
-import { ends, fault } from "./shared.js"
+import { fault } from "./errors.js"
+import { ends } from "./shared.js"
 import type { Call, PageSide, WorkerSide } from "./shared.js"
 import type { Hub, Sink } from "./types.js"
 

@@ -54,6 +54,22 @@ test("an event stream has no line ends but LF", () => {
   }
 })
 
+test("budgets are whole milliseconds, and tailRecords a number of records", async () => {
+  const { clock, client } = world({ transport: "ws", budget: 1000 / 60 })
+  client.follow("a", { tailRecords: 0, onBatch: () => {} })
+  client.follow("b", { tailRecords: 10, budget: "1.9ms", onBatch: () => {} })
+  await settle()
+  FakeSocket.last.welcome()
+  await settle()
+  assert.deepEqual(FakeSocket.last.sent.at(-1)!.channels, [{ channel: "a", budget: 16, tailRecords: 0 }, { channel: "b", budget: 1, tailRecords: 10 }])
+  for (const budget of ["soon", -0.5, NaN]) assert.throws(() => client.follow("c", { budget }), { code: "invalid_parameter" }, String(budget))
+  for (const tailRecords of [1.5, -1, NaN, Infinity, "5", null]) {
+    assert.throws(() => client.follow("c", { tailRecords: tailRecords as number }), { code: "invalid_parameter" }, String(tailRecords))
+  }
+  client.close()
+  await clock.pass(0)
+})
+
 test("budgets and needs", () => {
   assert.deepEqual(["250ms", "2s", "1.5m", "1h0m0.5s", 30, undefined].map(milliseconds), [250, 2000, 90_000, 3_600_500, 30, 0])
   for (const none of ["soon", "5", "2 s", "-1s", "s"]) assert.ok(Number.isNaN(milliseconds(none)), none)
@@ -360,6 +376,87 @@ test("who reads on its own asks for a fresh token, too", async () => {
   await fixed.clock.pass(0)
 })
 
+test("who reads on its own is not answered without end by a server that drains, nor told of nothing", async () => {
+  const { clock, server, client, f, got, page, alive } = await joiner()
+  f.close()
+  const batches: Batch[] = []
+  const g = client.follow("a", { offset: offset(3), onBatch: (b) => batches.push(b) })
+  await settle()
+  page.answer(204)
+  const at4 = { ...aPage, "Stream-Next-Offset": offset(4) }
+  server.next().answer(200, "[4]", at4)
+  await settle()
+  assert.deepEqual(batches.map((b) => [b.records, b.upToDate]), [[[4], true]])
+  for (let i = 0; i < 3; i++) {
+    const r = server.next()
+    assert.equal(r.url.searchParams.get("live"), "long-poll")
+    r.answer(204, "", at4)
+    await clock.pass(999)
+    assert.equal(server.waiting, 0, "it waits for the rest of a second")
+    await clock.pass(1)
+  }
+  await clock.pass(20_000)
+  alive()
+  server.next().answer(204, "", at4)
+  await clock.pass(0)
+  assert.equal(batches.length, 1)
+  const last = server.next() // at once, after a long poll that took its time
+  last.answer(204, "", { ...at4, "Stream-Closed": "true" })
+  await g.done
+  assert.deepEqual([batches.length, batches[1]!.closed, got], [2, true, []])
+  client.close()
+  await clock.pass(0)
+  assert.deepEqual(clock.waits, [])
+})
+
+/** The 404 of what stands before servers and has none just now. */
+const balancers = ["default backend - 404", '{"message":"no Route matched with those values"}', '{"code":404}']
+
+test("a balancer that has no server ends nothing; a channel that is not there does", async () => {
+  for (const transport of ["sse", "long-poll", "poll"] as const) {
+    const { clock, server, client } = world({ transport })
+    const f = client.follow("a", { offset: offset(1), onBatch: () => {} })
+    await settle()
+    const { pathname, search } = server.requests[0]!.url
+    let wait = 500
+    for (const body of balancers) {
+      server.next().answer(404, body)
+      await settle()
+      assert.deepEqual([client.status.state, (client.status.lastError as TwohopError).status], ["waiting", 404], transport)
+      await clock.pass((wait *= 2))
+    }
+    const r = server.next()
+    assert.deepEqual([r.url.pathname, r.url.search], [pathname, search], transport)
+    r.answer(404, '{"code":"not_found","message":"m","hint":"h"}')
+    await assert.rejects(f.done, { code: "not_found" }, transport)
+    client.close()
+    await clock.pass(0)
+  }
+
+  // auto does not take it for a transport that does not get through.
+  const { clock, server, client } = world()
+  values(client, "a")
+  await settle()
+  server.next().answer(404, balancers[0])
+  await clock.pass(1000)
+  assert.equal(server.next().url.searchParams.get("live"), "sse")
+  client.close()
+  await clock.pass(0)
+})
+
+test("polls: a channel that is gone ends its followers only", async () => {
+  const { clock, server, client } = world({ transport: "poll" })
+  const [a, b] = ["a", "b"].map((channel) => client.follow(channel, { offset: offset(1), onBatch: () => {} }))
+  await settle()
+  server.next().answer(410, '{"code":"gone","message":"m","hint":"h"}')
+  server.next().answer(200, "[2]", { "Content-Type": "application/json", "Stream-Next-Offset": offset(2), "Stream-Up-To-Date": "true" })
+  await assert.rejects(a!.done, { code: "gone" })
+  await settle()
+  assert.deepEqual([b!.offset, client.status.state], [offset(2), "open"])
+  client.close()
+  await clock.pass(0)
+})
+
 test("tokens: a header for requests, a parameter for the handshake, frames to refresh", async () => {
   let n = 0
   const { clock, server, client } = world({ token: () => "t" + ++n })
@@ -439,7 +536,7 @@ test("a publish is repeated under its key until it is answered, and nothing over
   }
 
   const late = client.publish("a", 6, { timeout: 5000 })
-  const rejected = assert.rejects(late, { code: "unavailable" })
+  const rejected = assert.rejects(late, { code: "unknown_outcome", retry: true })
   for (let i = 0; i < 5; i++) {
     await settle()
     if (server.waiting) server.next().fail()
@@ -511,6 +608,138 @@ test("what a WebSocket did not answer goes out again over what comes next", asyn
   client.close()
   await assert.rejects(big, { code: "closed" })
   await clock.pass(0)
+})
+
+/** What the server says of a publish that it did not take. */
+const full = '{"code":"storage_full","message":"m","hint":"h"}'
+
+test("a publish whose time is over says whether it may have been taken", async () => {
+  const outcomes: [code: string, ...tries: ((r: FakeRequest) => void)[]][] = [
+    ["unknown_outcome", (r) => r.fail()],
+    ["unknown_outcome", (r) => r.answer(502, "<html>bad gateway")],
+    ["unknown_outcome", (r) => r.answer(503, '{"code":"unknown_outcome","message":"m","hint":"h"}'), (r) => r.answer(507, full)],
+    ["unknown_outcome", (r) => r.fail(), (r) => r.answer(507, full)],
+    ["storage_full", (r) => r.answer(507, full)],
+    ["unavailable", (r) => r.answer(404, balancers[0])],
+    ["unavailable", (r) => r.answer(429, "slow down")],
+    ["invalid_request", (r) => r.answer(501, "no POST here")],
+    ["tail_moved", (r) => r.fail(), (r) => r.answer(412, '{"code":"tail_moved","message":"m","hint":"h"}')],
+  ]
+  for (const [code, ...tries] of outcomes) {
+    const { clock, server, client } = world()
+    const p = client.publish("a", 1, { timeout: 5000 })
+    let got: unknown
+    p.catch((e: TwohopError) => (got = e.code))
+    for (let i = 0; got === undefined && i < 10; i++) {
+      await settle()
+      if (server.waiting) tries[Math.min(i, tries.length - 1)]!(server.next())
+      await clock.pass(i < 3 ? 1000 * 2 ** i : 4000)
+    }
+    assert.equal(got, code)
+    client.close()
+    await clock.pass(0)
+    assert.deepEqual(clock.waits, [])
+  }
+
+  // What was never sent was not taken.
+  const { clock, server, client } = world({ token: () => Promise.reject(new Error("logged out")) })
+  const p = assert.rejects(client.publish("a", 1, { timeout: 5000 }), { code: "unavailable", message: /logged out/ })
+  await clock.pass(20_000)
+  await p
+  assert.equal(server.waiting, 0)
+  client.close()
+})
+
+test("after its time a publish is not sent again, over whatever comes next", async () => {
+  const { clock, server, client } = world({ transport: "ws" })
+  values(client, "a", { offset: offset(1) })
+  await settle()
+  FakeSocket.last.welcome()
+  await settle()
+  const frozen = assert.rejects(client.publish("a", 1), { code: "unknown_outcome", message: /WebSocket/ })
+  await settle()
+  assert.equal(FakeSocket.last.sent.at(-1)!.type, "publish")
+  clock.time += 600_000 // the computer sleeps: no timer fires
+  FakeSocket.last.end()
+  await frozen
+  await clock.pass(2000)
+  FakeSocket.last.welcome()
+  await settle()
+  assert.deepEqual([server.waiting, FakeSocket.last.sent.some((f) => f.type === "publish")], [0, false])
+
+  // The pause between two tries may be where it sleeps.
+  client.close()
+  const next = world()
+  const p = assert.rejects(next.client.publish("a", 1), { code: "unknown_outcome" })
+  await settle()
+  next.server.next().fail()
+  await settle()
+  next.clock.time += 600_000
+  await next.clock.pass(1)
+  await p
+  assert.equal(next.server.waiting, 0)
+  next.client.close()
+  await clock.pass(0)
+})
+
+test("no publish is repeated when the server has forgotten its key, whatever its timeout", async () => {
+  const { clock, server, client } = world()
+  const begun = clock.time
+  let last = 0
+  const p = assert.rejects(client.publish("a", 1, { timeout: 3_600_000 }), { code: "unknown_outcome" })
+  while (clock.time < begun + 900_000) {
+    await settle()
+    if (server.waiting) {
+      last = clock.time
+      server.next().fail()
+    }
+    await clock.pass(1000)
+  }
+  await p
+  assert.ok(last > begun + 200_000 && last <= begun + 270_000, String(last - begun))
+
+  // Nor when the server asks for a wait that ends too late.
+  const asked = assert.rejects(client.publish("a", 1, { timeout: 3_600_000 }), { code: "unknown_outcome" })
+  await settle()
+  server.next().answer(503, "<html>", { "Retry-After": "300" })
+  await clock.pass(302_000)
+  await asked
+  assert.equal(server.waiting, 0)
+  client.close()
+})
+
+test("of a batch those are given up whose time is over; the others go on, as it was sent", async () => {
+  const { clock, server, client } = world()
+  const first = client.publish("a", 1)
+  const short = client.publish("a", 2, { timeout: 5000 })
+  const long = client.publish("a", 3)
+  await settle()
+  server.next().answer(204, "", { "Stream-Next-Offset": offset(1) })
+  await first
+  let over = ""
+  short.catch((e: TwohopError) => (over = e.code))
+  const next = client.publish("a", 4)
+  const keys = new Set<string>()
+  for (let wait = 1000; wait < 30_000; wait *= 2) {
+    await settle()
+    const r = server.next()
+    keys.add(r.headers["Idempotency-Key"]!)
+    assert.equal(r.body, "[2,3]")
+    assert.equal(over, wait > 4000 ? "unknown_outcome" : "")
+    r.fail()
+    await clock.pass(wait)
+  }
+  const r = server.next()
+  assert.deepEqual([r.body, keys.has(r.headers["Idempotency-Key"]!), keys.size], ["[2,3]", true, 1])
+  r.answer(204, "", { "Stream-Next-Offset": offset(3), "Stream-Duplicate": "true" })
+  assert.deepEqual([(await long).offset, over], [offset(3), "unknown_outcome"])
+  await settle()
+  const after = server.next()
+  assert.equal(after.body, "[4]")
+  after.answer(204, "", { "Stream-Next-Offset": offset(4) })
+  await next
+  client.close()
+  assert.deepEqual(clock.waits, [])
 })
 
 test("a value is published as it was when it was given", async () => {
