@@ -122,6 +122,9 @@ const (
 	slowest = 32 << 10
 )
 
+// timeToSend is how long it may take to send so many bytes and to be answered.
+func timeToSend(n int) time.Duration { return callTime + time.Duration(n/slowest)*time.Second }
+
 // call sends one request that is not a read, once, and discards its body. An
 // error is a *failure, or the one of a name or header that cannot be sent.
 func (c *Client) call(ctx context.Context, method, channel string, h http.Header, body []byte) (answer, error) {
@@ -129,7 +132,7 @@ func (c *Client) call(ctx context.Context, method, channel string, h http.Header
 	if err != nil {
 		return answer{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTime+time.Duration(len(body)/slowest)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, timeToSend(len(body)))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {

@@ -54,7 +54,7 @@ func (c *Conn) overWire(item *publishItem) (p *publishing, ok bool) {
 
 // wait waits for the answer.
 func (p *publishing) wait(ctx context.Context) (Ack, error) {
-	limit := time.NewTimer(callTime)
+	limit := time.NewTimer(p.limit)
 	defer limit.Stop()
 	select {
 	case <-p.done:

@@ -277,7 +277,15 @@ func (f *Following) absentFor() time.Duration {
 	return wait
 }
 
-// maxLooks bounds the wait to some 16 s.
+// lookNow ends the wait for a channel that was not there over requests.
+func (f *Following) lookNow() {
+	if f.held && f.looks > 0 {
+		f.hold.Stop()
+		f.held, f.looks = false, 0
+	}
+}
+
+// maxLooks bounds the wait to 24 s.
 const maxLooks = 4
 
 // refused handles the server's word that it does not follow the channel.

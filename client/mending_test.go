@@ -261,3 +261,40 @@ func TestConnLeavesWhatNobodyWants(t *testing.T) {
 		})
 	}
 }
+
+// A publish that is large has longer to be answered, and so have those behind it.
+func TestLargePublishOverASlowSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, cl := newMany(t)
+		f.late = 30*time.Second + 500*time.Millisecond
+		f.add("a", "1")
+		c := cl.Connect(t.Context(), ConnOptions{Transport: WebSocket})
+		defer c.Close()
+		first(t, follow(t, c, "a", ChannelOptions{}))
+		record := `"` + strings.Repeat("x", 31_900) + `"` // with all around it at most 32 KiB, which have a second more
+		if ack, err := c.Publish(t.Context(), "a", []byte(record), PublishOptions{ContentType: "application/json", IdempotencyKey: strings.Repeat("k", 100)}); err != nil || ack.Offset != offsetOf(2) {
+			t.Errorf("%+v, %v", ack, err)
+		}
+	})
+}
+
+// A channel that was looked for at the pace of polls is looked for at once by
+// another transport.
+func TestAbsentChannelAfterAChangeOfTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, cl := newMany(t)
+		c := cl.Connect(t.Context(), ConnOptions{Transport: Poll, PollInterval: time.Hour})
+		defer c.Close()
+		f.add("here", "1")
+		follow(t, c, "here", ChannelOptions{})
+		none := follow(t, c, "none", ChannelOptions{Wait: true})
+		<-time.After(time.Minute)
+		f.add("none", "1")
+		f.end("none")
+		c.SetTransport(WebSocket)
+		begun := time.Now()
+		if got, err := rest(t.Context(), none); got != "1;" || err != nil || time.Since(begun) > 10*time.Second {
+			t.Errorf("got %q, %v after %v", got, err, time.Since(begun))
+		}
+	})
+}

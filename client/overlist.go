@@ -231,7 +231,7 @@ func (s *listSession) stream(ctx context.Context, body listBody) error {
 		if e, err = parser.next(); err != nil {
 			break
 		}
-		events++
+		events, s.silent = events+1, 0
 		brought := false
 		if brought, err = s.frames(e.data); err != nil {
 			return err
@@ -257,10 +257,10 @@ func (s *listSession) stream(ctx context.Context, body listBody) error {
 	default:
 		err = endedEarly()
 	}
-	if events > 0 {
-		s.silent = 0
-	} else if s.silent++; err != nil && s.silent >= maxSilentSSE {
-		return &obstructed{err}
+	if events == 0 {
+		if s.silent++; err != nil && s.silent >= maxSilentSSE {
+			return &obstructed{err}
+		}
 	}
 	return dog.obstruction(err)
 }

@@ -17,15 +17,16 @@ type socketSession struct {
 	cancel context.CancelCauseFunc
 
 	// Guarded by c.mu.
-	links    links
-	lastID   frameID
-	asked    map[frameID]*question
-	pending  map[frameID]*publishing
-	out      []*clientFrame // to write, in order
-	tokenID  frameID        // of the token whose answer is to come, or 0
-	pong     bool           // one is due
-	leaving  bool           // it ends when nothing is pending
-	interval time.Duration  // that silence may last
+	links      links
+	lastID     frameID
+	asked      map[frameID]*question
+	pending    map[frameID]*publishing
+	unanswered int            // bytes of those at most
+	out        []*clientFrame // to write, in order
+	tokenID    frameID        // of the token whose answer is to come, or 0
+	pong       bool           // one is due
+	leaving    bool           // it ends when nothing is pending
+	interval   time.Duration  // that silence may last
 
 	lasts chan time.Duration // to renew: the answer to its token; holds at most one
 }
@@ -42,6 +43,8 @@ type publishing struct {
 	ack  Ack
 	err  error
 	item *publishItem
+
+	limit time.Duration // for the answer to come
 
 	s  *socketSession
 	id frameID
@@ -199,6 +202,7 @@ func (s *socketSession) answered(id frameID) {
 func (s *socketSession) answer(id frameID, p *publishing, ack Ack, err error) {
 	p.ack, p.err = ack, err
 	delete(s.pending, id)
+	s.unanswered -= p.item.size()
 	close(p.done)
 	if s.leaving && len(s.pending) == 0 {
 		s.cancel(errLeft)
@@ -223,7 +227,8 @@ func (s *socketSession) publish(item *publishItem) (*publishing, bool) {
 		return nil, false
 	}
 	s.lastID++
-	p := &publishing{done: make(chan struct{}), item: item, s: s, id: s.lastID}
+	s.unanswered += item.size()
+	p := &publishing{done: make(chan struct{}), item: item, limit: timeToSend(s.unanswered), s: s, id: s.lastID}
 	s.pending[s.lastID] = p
 	s.out = append(s.out, &clientFrame{Type: framePublish, ID: s.lastID, publishItem: item})
 	notify(s.c.kick)

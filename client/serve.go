@@ -84,16 +84,19 @@ var errIdle = errors.New("there is nothing to carry")
 
 // endIdle ends a session, by cancel, when nothing is followed any more and what
 // was published is long ago: before the server does, which would be a failure.
-func (c *Conn) endIdle(cancel context.CancelCauseFunc) (look *time.Timer) {
+func (c *Conn) endIdle(ctx context.Context, cancel context.CancelCauseFunc) (look *time.Timer) {
 	c.locked(func() {
 		look = time.AfterFunc(idleLook, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			if len(c.channels) == 0 && !c.publishedLately() {
+			switch {
+			case ctx.Err() != nil: // it ended just now
+			case len(c.channels) == 0 && !c.publishedLately():
+				c.session = nil // what is published now needs another
 				cancel(errIdle)
-				return
+			default:
+				look.Reset(idleLook)
 			}
-			look.Reset(idleLook)
 		})
 	})
 	return look
@@ -120,7 +123,7 @@ func (c *Conn) serve(t Transport) error {
 	var climbing sync.WaitGroup
 	defer climbing.Wait()
 	defer cancel(nil)
-	defer c.endIdle(cancel).Stop()
+	defer c.endIdle(ctx, cancel).Stop()
 	var want Transport
 	c.locked(func() {
 		c.since = time.Time{}
@@ -151,7 +154,8 @@ func (c *Conn) serve(t Transport) error {
 // begin makes a session the one that serves. The lock is held.
 func (c *Conn) begin(s session, t Transport) {
 	c.session = s
-	for name := range c.channels {
+	for name, f := range c.channels {
+		f.lookNow() // another transport looks at its own pace
 		c.changed(name)
 	}
 	if c.pick() != t {

@@ -93,8 +93,9 @@ func (g *guard) fail(err error) {
 
 func (g *guard) wait(n int, lacks error) {
 	g.mu.Lock()
-	g.mu.waiting += n
-	g.mu.lacks = lacks
+	if g.mu.waiting += n; n > 0 {
+		g.mu.lacks = lacks
+	}
 	g.mu.Unlock()
 	g.notify()
 }

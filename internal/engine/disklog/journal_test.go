@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"twohop"
@@ -227,6 +229,34 @@ func TestRecordsThatLookLikeEntries(t *testing.T) {
 	e := openAt(t, fs, Options{})
 	secret := e.journal.secret
 	shut(t, e)
+	tables := vfs.NewMem() // without the journal
+	if ok, err := vfs.Clone(fs, tables, "data", "data"); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	for _, name := range journals(t, tables) {
+		if err := tables.Remove("data/" + name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := pebble.Open("data", &pebble.Options{FS: tables, DisableWAL: true, FormatMajorVersion: pebble.FormatNewest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value, closer, err := db.Get(runKey); err != nil || value[0] != storeFormat || closer.Close() != nil {
+		t.Errorf("an older program would open the store, and find nothing: %d, %v", value, err)
+	}
+	// A store that was made without a secret goes on without.
+	if err := errors.Join(db.Delete(secretKey, pebble.NoSync), db.Set(runKey, []byte{formatPlain, 5, 1, 0, 0}, pebble.NoSync), db.Flush(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	older := openAt(t, tables, Options{})
+	if older.journal.secret != 0 || older.runID != 6 {
+		t.Errorf("an older store is in run %d, with the secret %d", older.runID, older.journal.secret)
+	}
+	if value, closer, err := older.db.Get(runKey); err != nil || value[0] != formatPlain || closer.Close() != nil {
+		t.Errorf("its format is %d, %v", value, err)
+	}
+	shut(t, older)
 	again := openAt(t, fs, Options{})
 	if secret == 0 || again.journal.secret != secret {
 		t.Errorf("the secret was %d, and is %d", secret, again.journal.secret)

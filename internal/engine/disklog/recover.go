@@ -73,17 +73,22 @@ func (e *Engine) learnSecret() error {
 	if !errors.Is(err, pebble.ErrNotFound) {
 		return err
 	}
+	if _, closer, err := e.db.Get(runKey); err == nil {
+		return closer.Close()
+	} else if !errors.Is(err, pebble.ErrNotFound) {
+		return err
+	}
 	files, err := e.journal.list()
 	if err != nil || len(files) > 0 {
 		return err
 	}
 	var b [4]byte
-	_, _ = rand.Read(b[:]) // never fails
-	if err := errors.Join(e.db.Set(secretKey, b[:], pebble.NoSync), e.db.Flush()); err != nil {
-		return err
-	}
-	e.journal.secret = binary.BigEndian.Uint32(b[:])
-	return nil
+	_, _ = rand.Read(b[:])                                   // never fails
+	e.journal.secret = max(1, binary.BigEndian.Uint32(b[:])) // 0 is none
+	binary.BigEndian.PutUint32(b[:], e.journal.secret)
+	// A program that knows no secret would find an empty journal: the format,
+	// which keeps it from opening the store, has to be outside of that, too.
+	return errors.Join(e.db.Set(secretKey, b[:], pebble.NoSync), e.db.Set(runKey, e.run(true), pebble.NoSync), e.db.Flush())
 }
 
 // storedSeq is that of the last batch without a sync which the store has.

@@ -255,6 +255,29 @@ func TestAgeSetLater(t *testing.T) {
 	})
 }
 
+// TestAgeTakenAwayAndSetAgain appends while there was no age.
+func TestAgeTakenAwayAndSetAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		open := func(age time.Duration) *Engine {
+			return openAt(t, fs, Options{Retention: func(string) (twohop.Retention, bool) { return twohop.Retention{Age: age}, true }})
+		}
+		e := open(time.Hour)
+		mustCreate(t, e, "a", twohop.Spec{}, "1,")
+		<-time.After(2 * time.Hour)
+		shut(t, e)
+		e = open(0)
+		mustAppend(t, e, "a", "2,")
+		shut(t, e)
+		e = open(time.Hour)
+		<-time.After(2 * time.Hour)
+		if got := readAll(t, e, "a", twohop.Offset{}, 100); len(got) > 0 {
+			t.Errorf("%q are left", got)
+		}
+		shut(t, e)
+	})
+}
+
 // TestRestored puts an older copy of a store back. Offsets that were given since
 // it was made get a reset, whatever is appended afterwards; older ones go on.
 func TestRestored(t *testing.T) { synctest.Test(t, testRestored) }

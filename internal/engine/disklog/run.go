@@ -10,8 +10,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// storeFormat is the version of the keyspace.
-const storeFormat = 1
+// storeFormat is the version of the keyspace, and of the journal.
+const (
+	storeFormat = 2
+	formatPlain = 1 // the journal's checksums have no secret
+)
 
 // errFatal is what Pebble would have ended the process for.
 type errFatal string
@@ -63,7 +66,7 @@ func (e *Engine) startRun() error {
 		if err := errors.Join(d.err(), closer.Close()); err != nil {
 			return err
 		}
-		if format != storeFormat {
+		if format != storeFormat && format != formatPlain {
 			return fmt.Errorf("disklog: the store has format %d, this program knows %d", format, storeFormat)
 		}
 		e.runID, e.lastUnclean, e.uncleanUntil = run, unclean, until
@@ -96,8 +99,21 @@ func (e *Engine) endRun() error {
 }
 
 func (e *Engine) saveRun(clean bool) error {
+	batch := e.db.NewBatch()
+	if err := batch.Set(runKey, e.run(clean), nil); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	return errors.Join(e.write(batch, true), batch.Close())
+}
+
+// run is what is stored of the runs so far.
+func (e *Engine) run(clean bool) []byte {
 	v := make(encoder, 0, 24)
-	v.uint(storeFormat)
+	if e.journal.secret == 0 {
+		v.uint(formatPlain)
+	} else {
+		v.uint(storeFormat)
+	}
 	v.uint(e.runID)
 	v.bool(clean)
 	v.uint(e.lastUnclean)
@@ -105,11 +121,7 @@ func (e *Engine) saveRun(clean bool) error {
 	if e.lastLost > 0 {
 		v.uint(e.lastLost)
 	}
-	batch := e.db.NewBatch()
-	if err := batch.Set(runKey, v, nil); err != nil {
-		return errors.Join(err, batch.Close())
-	}
-	return errors.Join(e.write(batch, true), batch.Close())
+	return v
 }
 
 // storeLogger passes Pebble's log on.

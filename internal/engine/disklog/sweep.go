@@ -96,7 +96,7 @@ func (e *Engine) sweepLoop() {
 // saveUses has the last uses of channels persisted: of those that are to leave
 // the cache, or of all.
 func (e *Engine) saveUses(all bool) {
-	if e.guard.trouble() != nil {
+	if !all && e.guard.trouble() != nil {
 		return // it can wait longer than what it would pile up
 	}
 	for _, name := range e.cache.unsaved(all) {
@@ -144,7 +144,7 @@ func (e *Engine) lookAtNewAges() error {
 	for ok := it.First(); ok && !e.closing(); ok = it.Next() {
 		name := string(it.Key()[1:])
 		r, has := e.opts.Retention(name)
-		if !has || r.Age == 0 {
+		if !has {
 			continue
 		}
 		ch, err := decodeChannel(name, it.Value())

@@ -80,10 +80,10 @@ func (p *Parked) full(err error) {
 		return
 	}
 	if err == nil {
-		p.log.Warn("as many connections are open as limits.connections or the limit of open files allows; others wait to be accepted")
+		p.log.Warn("as many connections are open as limits.connections or the limit of open files allows; further ones have to wait")
 		return
 	}
-	p.log.Warn("the system has no means for another connection; those that come wait to be accepted", "error", err)
+	p.log.Warn("the system has no means for another connection; those that come have to wait", "error", err)
 }
 
 // Handover is the listener of the connections that loops do not serve.
