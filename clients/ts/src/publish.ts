@@ -117,9 +117,12 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
       const list = item.records === undefined ? undefined : "[" + batch.map((w) => w.item.records) + "]"
       const last = clock.now() + mostRepeated
       let error: TwohopError | undefined
-      /** Gives up those that were tried, and whose time is over. The others still need the whole batch: it may have been taken. */
+      /** Gives up those that were tried, and whose time is over. If others are left, the whole batch is tried again, and nobody knows what becomes of it. */
       const left = (): number =>
-        (batch = batch.filter((w) => !error || (error.retry && clock.now() < Math.min(w.until, last)) || w.settle(Promise.reject(error)))).length
+        (batch = batch.filter(
+          (w, _, { length }) =>
+            !error || (error.retry && clock.now() < Math.min(w.until, last)) || w.settle(Promise.reject(Object.assign(error, error.retry && length > 1 && { code }))),
+        )).length
       for (let fails = 0; left() && queue.length; /* close() empties it */) {
         const result = await send(item, list, bytes).catch((e?: Partial<TwohopError>) =>
           // The server's own words have a hint. Without them it may have been taken, unless something on the way refused it.

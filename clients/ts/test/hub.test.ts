@@ -742,6 +742,30 @@ test("of a batch those are given up whose time is over; the others go on, as it 
   assert.deepEqual(clock.waits, [])
 })
 
+test("who is given up while others of the batch go on is not told that nothing was published", async () => {
+  const { clock, server, client } = world()
+  const first = client.publish("a", 1)
+  const short = client.publish("a", 2, { timeout: 1500 })
+  const long = client.publish("a", 3)
+  await settle()
+  server.next().answer(204, "", { "Stream-Next-Offset": offset(1) })
+  await first
+  const rejected = assert.rejects(short, { code: "unknown_outcome" })
+  for (let i = 0; i < 2; i++) {
+    await settle()
+    server.next().answer(503, '{"code":"unavailable","message":"m","hint":"h"}') // in so many words: nothing was
+    await clock.pass(2000)
+  }
+  await rejected
+  await settle()
+  const r = server.next()
+  assert.equal(r.body, "[2,3]")
+  r.answer(204, "", { "Stream-Next-Offset": offset(3) })
+  await long
+  client.close()
+  await clock.pass(0)
+})
+
 test("a value is published as it was when it was given", async () => {
   const { clock, server, client } = world()
   const object = { n: 1 }

@@ -263,10 +263,11 @@ func TestAgeTakenAwayAndSetAgain(t *testing.T) {
 			return openAt(t, fs, Options{Retention: func(string) (twohop.Retention, bool) { return twohop.Retention{Age: age}, true }})
 		}
 		e := open(time.Hour)
-		mustCreate(t, e, "a", twohop.Spec{}, "1,")
+		mustCreate(t, e, "a", twohop.Spec{Retention: twohop.Retention{Age: time.Hour}}, "1,")
 		<-time.After(2 * time.Hour)
 		shut(t, e)
 		e = open(0)
+		synctest.Wait() // it looks
 		mustAppend(t, e, "a", "2,")
 		shut(t, e)
 		e = open(time.Hour)
