@@ -114,7 +114,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
         watch = () => {
           clock.clear(line.watch)
           if (!lanes.has(n)) return // it has been dropped
-          line.watch = clock.set(() => line.broke(failure, lost(`silence over ${transport}`)), ms)
+          line.watch = clock.set(() => line.broke(failure, lost(`${ms / 1000} s of silence`)), ms)
         }
         watch()
       },

@@ -120,8 +120,7 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
       /** Gives up those that were tried, and whose time is over. If others are left, the whole batch is tried again, and nobody knows what becomes of it. */
       const left = (): number =>
         (batch = batch.filter(
-          (w, _, { length }) =>
-            !error || (error.retry && clock.now() < Math.min(w.until, last)) || w.settle(Promise.reject(Object.assign(error, error.retry && length > 1 && { code }))),
+          (w) => !error || (error.retry && clock.now() < Math.min(w.until, last)) || w.settle(Promise.reject(Object.assign(error, error.retry && batch[1] && { code }))),
         )).length
       for (let fails = 0; left() && queue.length; /* close() empties it */) {
         const result = await send(item, list, bytes).catch((e?: Partial<TwohopError>) =>
