@@ -156,7 +156,17 @@ func (j *journal) mark(b *pebble.Batch, sync bool) error {
 	if sync {
 		return nil
 	}
-	return b.Set(seqKey, binary.BigEndian.AppendUint64(nil, j.seq+1), nil)
+	return b.Set(seqKey, j.seqValue(j.seq+1), nil)
+}
+
+// seqValue is a seq as the store has it. A program that knows no secret refuses
+// the longer one before it touches the journal, which it could not read.
+func (j *journal) seqValue(seq uint64) []byte {
+	var v []byte
+	if j.secret != 0 {
+		v = append(v, storeFormat)
+	}
+	return binary.BigEndian.AppendUint64(v, seq)
 }
 
 // sync returns when all that was added is on the disk.

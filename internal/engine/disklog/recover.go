@@ -86,9 +86,10 @@ func (e *Engine) learnSecret() error {
 	_, _ = rand.Read(b[:])                                   // never fails
 	e.journal.secret = max(1, binary.BigEndian.Uint32(b[:])) // 0 is none
 	binary.BigEndian.PutUint32(b[:], e.journal.secret)
-	// A program that knows no secret would find an empty journal: the format,
-	// which keeps it from opening the store, has to be outside of that, too.
-	return errors.Join(e.db.Set(secretKey, b[:], pebble.NoSync), e.db.Set(runKey, e.run(true), pebble.NoSync), e.db.Flush())
+	// A program that knows no secret would find an empty journal: what keeps it
+	// from opening the store has to be outside of that.
+	return errors.Join(e.db.Set(secretKey, b[:], pebble.NoSync), e.db.Set(runKey, e.run(true), pebble.NoSync),
+		e.db.Set(seqKey, e.journal.seqValue(0), pebble.NoSync), e.db.Flush())
 }
 
 // storedSeq is that of the last batch without a sync which the store has.
@@ -100,10 +101,11 @@ func (e *Engine) storedSeq() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(value) != 8 {
+	n := len(value) - 8
+	if n != len(e.journal.seqValue(0))-8 {
 		return 0, errors.Join(errors.New("disklog: the number of the last batch is not one"), closer.Close())
 	}
-	return binary.BigEndian.Uint64(value), closer.Close()
+	return binary.BigEndian.Uint64(value[n:]), closer.Close()
 }
 
 // list finds the journal's files, in order.

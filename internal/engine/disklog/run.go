@@ -38,7 +38,10 @@ func (e *Engine) tryOpenDB(o *pebble.Options) (err error) {
 	if e.db, err = pebble.Open(e.dir, o); err != nil {
 		return err
 	}
-	if err = e.learnSecret(); err == nil {
+	if err = e.checkFormat(); err == nil { // before anything is touched
+		err = e.learnSecret()
+	}
+	if err == nil {
 		err = e.recoverJournal()
 	}
 	if err == nil {
@@ -48,6 +51,27 @@ func (e *Engine) tryOpenDB(o *pebble.Options) (err error) {
 		_ = errors.Join(e.closeJournal(), e.db.Close()) // the first error tells more
 	}
 	return err
+}
+
+// checkFormat refuses a store that another program made in a way that this one does
+// not know.
+func (e *Engine) checkFormat() error {
+	value, closer, err := e.db.Get(runKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d := decoder{b: value}
+	return errors.Join(known(d.uint()), d.err(), closer.Close())
+}
+
+func known(format uint64) error {
+	if format != storeFormat && format != formatPlain {
+		return fmt.Errorf("disklog: the store has format %d, this program knows %d", format, storeFormat)
+	}
+	return nil
 }
 
 // startRun counts the runs of the engine and finds out how the last one ended.
@@ -66,8 +90,8 @@ func (e *Engine) startRun() error {
 		if err := errors.Join(d.err(), closer.Close()); err != nil {
 			return err
 		}
-		if format != storeFormat && format != formatPlain {
-			return fmt.Errorf("disklog: the store has format %d, this program knows %d", format, storeFormat)
+		if err := known(format); err != nil {
+			return err
 		}
 		e.runID, e.lastUnclean, e.uncleanUntil = run, unclean, until
 		if !clean {
