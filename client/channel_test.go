@@ -156,3 +156,46 @@ func TestAnswersOfSomethingElse(t *testing.T) {
 		}
 	})
 }
+
+// What cannot be sent is told at once: no other try mends it.
+func TestHeadersThatCannotBeSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, c := newFake(t, "application/json")
+		c.opts.Header = func() http.Header { return http.Header{"Authorization": {"Bearer token\n"}} }
+		wrong := func(what string, err error) {
+			t.Helper()
+			if !IsCode(err, twohop.CodeInvalidHeader) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		_, err := c.Publish(t.Context(), "c", []byte("1"), PublishOptions{ContentType: "application/json", IdempotencyKey: "k"})
+		wrong("publish", err)
+		for _, err := range c.Follow(t.Context(), "c", FollowOptions{}) {
+			wrong("follow", err)
+		}
+		for _, transport := range connTransports {
+			conn := c.Connect(t.Context(), ConnOptions{Transport: transport})
+			_, err := rest(t.Context(), follow(t, conn, "c", ChannelOptions{}))
+			wrong(transport.String(), err)
+			conn.Close()
+		}
+	})
+}
+
+// An error that says that nobody knows is no proof that nothing happened.
+func TestKeyedPublishOfUnknownOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c := newFake(t, "application/json")
+		f.before = func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, `{"code":"unknown_outcome","message":"m","hint":"h"}`)
+			return true
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err := c.Publish(ctx, "c", []byte("1"), PublishOptions{ContentType: "application/json", IdempotencyKey: "k"})
+		if !IsCode(err, twohop.CodeUnknownOutcome) {
+			t.Errorf("got %v", err)
+		}
+	})
+}

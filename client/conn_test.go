@@ -650,3 +650,40 @@ func TestConnRefused(t *testing.T) {
 		}
 	})
 }
+
+// What nobody wants any more is not on the wire, and a connection with nothing
+// to carry ends without a failure.
+func TestConnLeavesWhatNobodyWants(t *testing.T) {
+	for _, transport := range []Transport{WebSocket, SSE, LongPoll, Poll} {
+		t.Run(transport.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, cl := newMany(t)
+				failures := 0
+				c := cl.Connect(t.Context(), ConnOptions{Transport: transport, OnRetry: func(string, error, time.Duration) { failures++ }})
+				defer c.Close()
+				f.add("a", "1")
+				f.add("b", "1")
+				a, b := follow(t, c, "a", ChannelOptions{}), follow(t, c, "b", ChannelOptions{})
+				first(t, a)
+				first(t, b)
+				a.Close()
+				<-time.After(time.Second)
+				f.add("a", "2")
+				f.add("b", "2")
+				first(t, b)
+				<-time.After(time.Minute)
+				before := c.Status().BytesIn
+				f.add("a", strings.Repeat("7", 10_000))
+				<-time.After(time.Minute)
+				if n := c.Status().BytesIn - before; n > 5000 {
+					t.Errorf("%d bytes came of a channel that was closed", n)
+				}
+				b.Close()
+				<-time.After(4 * time.Minute)
+				if s := c.Status(); s.State != Idle || failures > 0 {
+					t.Errorf("it is %v after %d failures", s.State, failures)
+				}
+			})
+		})
+	}
+}

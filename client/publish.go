@@ -42,9 +42,9 @@ type PublishOptions struct {
 // Publish appends data in one request. In a JSON channel an array is many
 // records and any other value is one; in any other channel the data is one
 // record. Without an IdempotencyKey it is sent once, and where no answer comes,
-// within 30 s and one more for each 32 KiB, or the context, it is not known whether it took effect: the error
-// has the code unknown_outcome, and wraps the reason. A Publisher has no such
-// doubt.
+// within 30 s and one more for each 32 KiB, or the context, it is not known
+// whether it took effect: the error has the code unknown_outcome, and wraps the
+// reason. A Publisher has no such doubt.
 func (c *Client) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
 	h := o.header()
 	return c.trying(ctx, channel, o.IdempotencyKey != "", func() (Ack, error) {

@@ -73,14 +73,12 @@ func (f *directLog) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
 		if len(f.buf) >= directRoom {
-			if err := f.push(0); ownRules(err) {
-				if err = f.leave(); err != nil {
-					return done, err
-				}
+			if err := f.pushOrLeave(); err != nil {
+				return done, err
+			}
+			if f.plain {
 				n, err := f.Write(p[done:])
 				return done + n, err
-			} else if err != nil {
-				return done, err
 			}
 			f.loose = true
 		}
@@ -110,6 +108,16 @@ func (f *directLog) push(flags int) error {
 	}
 	f.written()
 	return nil
+}
+
+// pushOrLeave writes what waits, by the kernel's cache if the file system wants it
+// so.
+func (f *directLog) pushOrLeave() error {
+	err := f.push(0)
+	if ownRules(err) {
+		err = f.leave()
+	}
+	return err
 }
 
 // padded is what waits, with zeros to the end of the last block.
@@ -190,9 +198,7 @@ func (f *directLog) SyncTo(int64) (full bool, err error) { return true, f.SyncDa
 func (f *directLog) Close() error {
 	var err error
 	if !f.plain && f.fresh {
-		if err = f.push(0); ownRules(err) {
-			err = f.leave()
-		}
+		err = f.pushOrLeave()
 	}
 	return errors.Join(err, unix.Close(f.fd), f.File.Close())
 }

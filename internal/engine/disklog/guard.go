@@ -20,12 +20,12 @@ const roomPoll = 100 * time.Millisecond
 // guard stands between the disk and the journal and Pebble, which ends the
 // process when a change fails. A write that finds the disk full waits until
 // there is room, and a file that cannot be opened for want of descriptors until
-// there are some: whoever can connect can take them all. Any other failure of a change is final: the goroutine waits
-// until kill. A failed sync is never tried again, whatever the cause, since the
-// kernel may have dropped the data. After kill every change pretends to succeed
-// and does nothing: to the disk it is as if the process had ended. While the
-// store is being opened any failure kills at once, because Pebble would not stop
-// trying.
+// there are some: whoever can connect can take them all. Any other failure of a
+// change is final: the goroutine waits until kill. A failed sync is never tried
+// again, whatever the cause, since the kernel may have dropped the data. After
+// kill every change pretends to succeed and does nothing: to the disk it is as if
+// the process had ended. While the store is being opened any failure kills at
+// once, because Pebble would not stop trying.
 type guard struct {
 	vfs.FS
 	changed chan struct{} // has a token when trouble may have changed
@@ -91,11 +91,19 @@ func (g *guard) fail(err error) {
 	g.notify()
 }
 
-func (g *guard) wait(n int, lacks error) {
+// waits notes that a goroutine waits, and for want of what.
+func (g *guard) waits(lacks error) {
 	g.mu.Lock()
-	if g.mu.waiting += n; n > 0 {
-		g.mu.lacks = lacks
-	}
+	g.mu.waiting++
+	g.mu.lacks = lacks
+	g.mu.Unlock()
+	g.notify()
+}
+
+// goesOn notes that one that waited waits no more.
+func (g *guard) goesOn() {
+	g.mu.Lock()
+	g.mu.waiting--
 	g.mu.Unlock()
 	g.notify()
 }
@@ -129,14 +137,13 @@ func never() bool  { return false }
 // a failure, whether it may be tried again.
 func (g *guard) try(change func() error, again func() bool) error {
 	waits := false
-	var err error
 	defer func() {
 		if waits {
-			g.wait(-1, err)
+			g.goesOn()
 		}
 	}()
 	for !g.isDead() {
-		err = change()
+		err := change()
 		if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) {
 			return err
 		}
@@ -152,7 +159,7 @@ func (g *guard) try(change func() error, again func() bool) error {
 		}
 		if !waits {
 			waits = true
-			g.wait(1, err)
+			g.waits(err)
 		}
 		timer := time.NewTimer(roomPoll)
 		select {

@@ -48,7 +48,7 @@ type journal struct {
 	at     int64  // where the next entry begins
 	synced int64  // up to here the file is on the disk
 	seq    uint64 // of the last entry
-	secret uint32
+	secret uint32 // that checksums begin with; 0 is none
 	skip   uint64 // up to here entries are not carried out when the store is opened
 	entry  []byte // room for one
 

@@ -68,8 +68,8 @@ func parseDue(key []byte) due {
 // The keys of what is known of the store itself.
 var (
 	epochKey = []byte{kindMeta, 'e'} // the newest log epoch
-	runKey   = []byte{kindMeta, 'r'} // see runState
+	runKey   = []byte{kindMeta, 'r'} // see Engine.run
 	seqKey   = []byte{kindMeta, 's'} // see journal
 
-	secretKey = []byte{kindMeta, 'c'} // see journal
+	secretKey = []byte{kindMeta, 'c'} // see Engine.learnSecret
 )

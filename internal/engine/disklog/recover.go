@@ -58,10 +58,10 @@ func (e *Engine) recoverJournal() error {
 	return j.open()
 }
 
-// learnSecret reads the secret of the journal's checksums, or makes it for a new
-// store, where it is on the disk before the journal begins. A store that was made
-// without one has none.
-func (e *Engine) learnSecret() error {
+// learnSecret reads the secret of the journal's checksums, or makes it for a store
+// without runs, where it is on the disk before the journal begins. A store that was
+// made without one has none.
+func (e *Engine) learnSecret(runs bool) error {
 	value, closer, err := e.db.Get(secretKey)
 	if err == nil {
 		if len(value) != 4 {
@@ -73,10 +73,8 @@ func (e *Engine) learnSecret() error {
 	if !errors.Is(err, pebble.ErrNotFound) {
 		return err
 	}
-	if _, closer, err := e.db.Get(runKey); err == nil {
-		return closer.Close()
-	} else if !errors.Is(err, pebble.ErrNotFound) {
-		return err
+	if runs {
+		return nil
 	}
 	files, err := e.journal.list()
 	if err != nil || len(files) > 0 {
@@ -101,11 +99,10 @@ func (e *Engine) storedSeq() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	n := len(value) - 8
-	if n != len(e.journal.seqValue(0))-8 {
+	if len(value) != len(e.journal.seqValue(0)) {
 		return 0, errors.Join(errors.New("disklog: the number of the last batch is not one"), closer.Close())
 	}
-	return binary.BigEndian.Uint64(value[n:]), closer.Close()
+	return binary.BigEndian.Uint64(value[len(value)-8:]), closer.Close()
 }
 
 // list finds the journal's files, in order.

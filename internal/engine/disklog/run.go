@@ -38,8 +38,9 @@ func (e *Engine) tryOpenDB(o *pebble.Options) (err error) {
 	if e.db, err = pebble.Open(e.dir, o); err != nil {
 		return err
 	}
-	if err = e.checkFormat(); err == nil { // before anything is touched
-		err = e.learnSecret()
+	runs, err := e.checkFormat() // before anything is touched
+	if err == nil {
+		err = e.learnSecret(runs)
 	}
 	if err == nil {
 		err = e.recoverJournal()
@@ -54,17 +55,17 @@ func (e *Engine) tryOpenDB(o *pebble.Options) (err error) {
 }
 
 // checkFormat refuses a store that another program made in a way that this one does
-// not know.
-func (e *Engine) checkFormat() error {
+// not know. runs is true if the store's tables tell of runs.
+func (e *Engine) checkFormat() (runs bool, err error) {
 	value, closer, err := e.db.Get(runKey)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	d := decoder{b: value}
-	return errors.Join(known(d.uint()), d.err(), closer.Close())
+	return true, errors.Join(known(d.uint()), d.err(), closer.Close())
 }
 
 func known(format uint64) error {

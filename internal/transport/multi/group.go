@@ -65,12 +65,13 @@ func (g *group) schedule(after time.Duration) {
 
 // Turn implements task.
 func (g *group) Turn() bool {
-	if g.Begin(time.Now()) && g.ch.Stale() && g.Len() > 0 {
+	now := time.Now()
+	if g.Begin(now) && g.ch.Stale() && g.Len() > 0 {
 		g.reopen()
 	}
 	if !g.moving {
 		g.n.forget()
-		g.n.time = now()
+		g.n.time = ticksAt(now)
 		more := g.Look(turnSize, (*cursor).offer)
 		g.n.forget()
 		if more {

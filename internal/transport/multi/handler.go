@@ -249,7 +249,9 @@ var began = time.Now()
 // across its overflow.
 type ticks uint32
 
-func now() ticks { return ticks(time.Since(began) / tick) } //nolint:gosec // overflows after 497 days
+func now() ticks { return ticksAt(time.Now()) }
+
+func ticksAt(t time.Time) ticks { return ticks(t.Sub(began) / tick) } //nolint:gosec // overflows after 497 days
 
 const tick = 10 * time.Millisecond
 
