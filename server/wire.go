@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -117,6 +118,7 @@ func openEngine(c *config.Config, restored bool, log *slog.Logger) (engine.Engin
 			Retention: func(channel string) (twohop.Retention, bool) {
 				return rules.For(channel).Retention, !twohop.Reserved(channel)
 			},
+			RetentionVersion:  fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, rules))),
 			Logger:            log.With("component", "disklog"),
 			SyncInterval:      c.Disk.SyncInterval,
 			CacheBytes:        c.Disk.CacheBytes,

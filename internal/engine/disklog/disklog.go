@@ -67,6 +67,9 @@ type Options struct {
 	// Retention is the one that holds now for a channel that was created earlier;
 	// false leaves it as it was created.
 	Retention func(channel string) (twohop.Retention, bool)
+	// RetentionVersion changes when what Retention says does. A start with the version
+	// of the last one looks at no channel; "" is always another one.
+	RetentionVersion string
 	// Restored says that the store is a copy that was made earlier, and that more
 	// was appended since: every channel begins a new log epoch, so that offsets that
 	// were given then are not given again.
@@ -117,6 +120,7 @@ type Engine struct {
 	lastUnclean  uint64 // the newest run that did not end in good order; 0 is none
 	lastLost     uint64 // the newest run after which a copy was restored; 0 is none
 	uncleanUntil int64  // when the run after that began, Unix microseconds
+	agesKnown    bool   // all channels have the ages of RetentionVersion; the sweeper's, then Close's
 
 	// The committer's own; before it begins and when it has ended, Open's and Close's.
 	journal   journal

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -252,6 +253,51 @@ func TestAgeSetLater(t *testing.T) {
 			}
 			shut(t, e)
 		}
+	})
+}
+
+// TestAgesAreLookedAtOnce counts the channels that a start asks the retention of:
+// none if it is the retention of the last one, and all of its channels are known
+// to have it.
+func TestAgesAreLookedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		asked := func(version string, age time.Duration, end func(*Engine)) int64 {
+			var n atomic.Int64
+			e := openAt(t, fs, Options{RetentionVersion: version, Retention: func(string) (twohop.Retention, bool) {
+				n.Add(1)
+				return twohop.Retention{Age: age}, true
+			}})
+			synctest.Wait()
+			end(e)
+			return n.Load()
+		}
+		ends := func(e *Engine) { shut(t, e) }
+		dies := func(e *Engine) { e.guard.kill(); _ = e.Close() }
+		e := openAt(t, fs, Options{})
+		mustCreate(t, e, "a", twohop.Spec{}, "1,")
+		shut(t, e)
+		for i, start := range []struct {
+			version string
+			age     time.Duration
+			end     func(*Engine)
+			looks   bool
+		}{
+			{"x", time.Hour, ends, true}, {"x", time.Hour, ends, false}, {"x", time.Hour, dies, false}, {"x", time.Hour, ends, false},
+			{"y", 2 * time.Hour, dies, true}, {"x", time.Hour, ends, true}, {"x", time.Hour, ends, false},
+			{"", time.Hour, ends, true}, {"", time.Hour, ends, true}, {"x", time.Hour, ends, true},
+		} {
+			if n := asked(start.version, start.age, start.end); n > 0 != start.looks {
+				t.Errorf("start %d, %+v: the retention of %d channels was asked for", i, start, n)
+			}
+		}
+		var last *Engine
+		asked("x", time.Hour, func(e *Engine) { last = e })
+		<-time.After(2 * time.Hour)
+		if got := readAll(t, last, "a", twohop.Offset{}, 100); len(got) > 0 {
+			t.Errorf("%q are left after their age", got)
+		}
+		shut(t, last)
 	})
 }
 

@@ -112,6 +112,14 @@ func (e *Engine) startRun() error {
 	if err != nil && !errors.Is(err, pebble.ErrNotFound) {
 		return err
 	}
+	value, closer, err = e.db.Get(agesKey)
+	if err == nil {
+		e.agesKnown = string(value) == e.opts.RetentionVersion && len(value) > 0
+		err = closer.Close()
+	}
+	if err != nil && !errors.Is(err, pebble.ErrNotFound) {
+		return err
+	}
 	return e.saveRun(false)
 }
 
@@ -125,7 +133,13 @@ func (e *Engine) endRun() error {
 
 func (e *Engine) saveRun(clean bool) error {
 	batch := e.db.NewBatch()
-	if err := batch.Set(runKey, e.run(clean), nil); err != nil {
+	err := batch.Set(runKey, e.run(clean), nil)
+	if e.agesKnown {
+		err = errors.Join(err, batch.Set(agesKey, []byte(e.opts.RetentionVersion), nil))
+	} else {
+		err = errors.Join(err, batch.Delete(agesKey, nil))
+	}
+	if err != nil {
 		return errors.Join(err, batch.Close())
 	}
 	return errors.Join(e.write(batch, true), batch.Close())

@@ -133,7 +133,7 @@ func (e *Engine) sweep() (next int64, err error) {
 // another age than when they were last saved: of those that nothing is appended
 // to any more nobody else would find out.
 func (e *Engine) lookAtNewAges() error {
-	if e.opts.Retention == nil {
+	if e.opts.Retention == nil || e.agesKnown {
 		return nil
 	}
 	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: channelKey(""), UpperBound: []byte{kindChannel + 1}})
@@ -141,7 +141,8 @@ func (e *Engine) lookAtNewAges() error {
 		return err
 	}
 	var found []dueName
-	for ok := it.First(); ok && !e.closing(); ok = it.Next() {
+	all := true
+	for ok := it.First(); ok && all; ok = it.Next() {
 		name := string(it.Key()[1:])
 		r, has := e.opts.Retention(name)
 		if !has {
@@ -152,16 +153,17 @@ func (e *Engine) lookAtNewAges() error {
 			continue // what cannot be read is told where it is used
 		}
 		if found = append(found, dueName{due{at: ch.due, id: ch.id}, name}); len(found) == sweepItems {
-			if !e.dealWith(kindDue, found) {
-				break
-			}
+			all = e.dealWith(kindDue, found)
 			found = found[:0]
 		}
+		all = all && !e.closing()
 	}
 	if len(found) > 0 {
-		e.dealWith(kindDue, found)
+		all = e.dealWith(kindDue, found) && all
 	}
-	return it.Close()
+	err = it.Close()
+	e.agesKnown = all && err == nil
+	return err
 }
 
 // dueBefore reads what is due from an index, and when the first entry is that
