@@ -24,11 +24,12 @@ type channel struct {
 	baseBytes uint64 // both, at Base
 	baseTime  int64
 
-	used      int64  // when it was last read, as far as that is persisted
-	due       int64  // when the sweeper looks at it next; 0 is never
-	kept      uint64 // its own records before this were removed from the disk
-	keptBytes uint64 // of the lineage up to there
-	producers bool   // it ever had one
+	used      int64         // when it was last read, as far as that is persisted
+	due       int64         // when the sweeper looks at it next; 0 is never
+	dueAge    time.Duration // Retention.Age as it was when due was set for it
+	kept      uint64        // its own records before this were removed from the disk
+	keptBytes uint64        // of the lineage up to there
+	producers bool          // it ever had one
 	keys      bool
 
 	startBytes uint64 // of the lineage up to Start; for channels with retention
@@ -122,7 +123,8 @@ func (e *Engine) lastUse(ch *channel) int64 {
 	return ch.persistedUse()
 }
 
-// loadTail finds the tail of a channel in its last stored batch.
+// loadTail finds the tail of a channel in its last stored batch. Where a trim took
+// the last one, too, all that the channel had is below the place that it kept.
 func (e *Engine) loadTail(ch *channel) error {
 	it, err := e.db.NewIter(&pebble.IterOptions{
 		LowerBound: batchKey(ch.Epoch, ch.Base), UpperBound: batchKey(ch.Epoch, math.MaxUint64),
@@ -138,6 +140,9 @@ func (e *Engine) loadTail(ch *channel) error {
 		}
 		ch.Tail, ch.bytes, ch.time = s.end(), s.bytes+uint64(len(s.data)), s.time
 		ch.run = max(ch.run, s.run)
+	}
+	if ch.Tail < ch.kept {
+		ch.Tail, ch.bytes = ch.kept, ch.keptBytes
 	}
 	return it.Close()
 }

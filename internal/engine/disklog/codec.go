@@ -97,7 +97,8 @@ func (d *decoder) err() error {
 }
 
 // encode makes the stored form of a channel. The tail is not in it: the last
-// stored batch tells it.
+// stored batch tells it. Of the retention it has the age that due was set for:
+// a start finds by it who is to be looked at.
 func (ch *channel) encode() []byte {
 	e := append(make(encoder, 0, 256), formatVersion)
 	e.uint(ch.id)
@@ -107,7 +108,7 @@ func (ch *channel) encode() []byte {
 	e.time(ch.ExpiresAt)
 	e.time(ch.Created)
 	e.uint(uint64(ch.Sync))
-	e.int(int64(ch.Retention.Age))
+	e.int(int64(ch.dueAge))
 	e.uint(ch.Retention.Records)
 	e.uint(ch.Retention.Bytes)
 	e.uint(ch.Base)
@@ -159,6 +160,7 @@ func decodeChannel(name string, value []byte) (*channel, error) {
 	ch.Created = d.time()
 	ch.Sync = twohop.Sync(d.uint()) //nolint:gosec // was one
 	ch.Retention = twohop.Retention{Age: time.Duration(d.int()), Records: d.uint(), Bytes: d.uint()}
+	ch.dueAge = ch.Retention.Age
 	ch.Base = d.uint()
 	ch.Start = d.uint()
 	ch.Closed = d.bool()

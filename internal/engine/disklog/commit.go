@@ -134,7 +134,7 @@ func (g *group) written(err error) error {
 // show lets readers see what was committed and tells the feed.
 func (g *group) show() {
 	for _, w := range g.order {
-		if w.wrote && w.ch != nil {
+		if w.ch != nil && (w.wrote || w.was == nil && w.ch.Fork != nil) {
 			g.retain(w)
 		}
 		if w.ch != w.was || w.used != 0 {
@@ -153,7 +153,7 @@ func (g *group) show() {
 	}
 }
 
-// retain moves the start of a channel after records were added.
+// retain moves the start of a channel after records were added, or inherited.
 func (g *group) retain(w *work) {
 	if w.ch.Retention == (twohop.Retention{}) {
 		return

@@ -36,7 +36,7 @@ func (g *group) look(it *item) error {
 	if err != nil {
 		return err
 	}
-	if w.ch == nil || w.ch.id != it.due.id || w.ch.due != it.due.at {
+	if w.ch == nil || w.ch.id != it.due.id || w.ch.due != it.due.at && !it.any {
 		g.remove(dueKey(kindDue, it.due.at, it.due.id, ""))
 		return nil
 	}
@@ -52,7 +52,7 @@ func (g *group) look(it *item) error {
 	}
 	ch := w.change()
 	g.remove(dueKey(kindDue, ch.due, ch.id, ""))
-	ch.due = 0
+	ch.due, ch.dueAge = 0, ch.Retention.Age
 	w.save, g.lazy = true, true
 	if at := ch.Expiry(time.UnixMicro(w.used)); !at.IsZero() && !ch.Deleted {
 		g.lookAt(w, at)
@@ -108,10 +108,14 @@ func (g *group) forget(keys []due) error {
 		if err != nil {
 			return readFailed("", err)
 		}
-		if ok && g.e.keyOver(known, g.now) {
-			g.remove(ownedKey(kindKey, k.id, k.rest))
-		}
 		g.remove(dueKey(kindKeyDue, k.at, k.id, k.rest))
+		switch {
+		case !ok:
+		case g.e.keyOver(known, g.now):
+			g.remove(ownedKey(kindKey, k.id, k.rest))
+		default: // the window is longer now
+			g.forgetAt(k.id, k.rest, known.at)
+		}
 	}
 	g.lazy = true
 	return nil

@@ -37,6 +37,7 @@ type group struct {
 	results []result // theirs
 	rest    []*item  // for the next group
 	made    bool     // an epoch was given out
+	empty   bool     // the batch, when it was whole
 	due     int64    // the sweeper is to be awake then; 0 is never
 	err     error    // of the batch; nothing can be committed any more
 }
@@ -139,6 +140,7 @@ func (g *group) seal() error {
 			g.set(channelKey(w.ch.Name), w.ch.encode())
 		}
 	}
+	g.empty = g.batch.Empty() // later the store may have taken what is in it
 	return g.err
 }
 
@@ -388,9 +390,14 @@ func (g *group) keepKey(w *work, ch *channel, key string, o twohop.Offset) {
 	if !ch.keys {
 		ch.keys, w.save = true, true
 	}
-	due := k.at + g.e.opts.IdempotencyWindow.Microseconds()
 	g.set(ownedKey(kindKey, ch.id, key), k.encode())
-	g.set(dueKey(kindKeyDue, due, ch.id, key), nil)
+	g.forgetAt(ch.id, key, k.at)
+}
+
+// forgetAt has the sweeper forget a key when its window is over.
+func (g *group) forgetAt(id uint64, key string, used int64) {
+	due := used + g.e.opts.IdempotencyWindow.Microseconds()
+	g.set(dueKey(kindKeyDue, due, id, key), nil)
 	g.wake(due)
 }
 

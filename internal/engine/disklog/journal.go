@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"strings"
@@ -43,7 +44,7 @@ type journal struct {
 	dir string
 	max int64 // bytes after which the next file begins
 
-	file   vfs.File
+	file   vfs.File // nil if the next one could not begin
 	number uint64
 	at     int64  // where the next entry begins
 	synced int64  // up to here the file is on the disk
@@ -192,7 +193,9 @@ func (j *journal) turn(flush func() (<-chan struct{}, error)) error {
 	if err := j.sync(); err != nil { // what the next file holds makes sense only with this
 		return err
 	}
-	if err := j.file.Close(); err != nil {
+	file := j.file
+	j.file = nil // whatever comes, nothing goes there any more: its descriptor may be another file's
+	if err := file.Close(); err != nil {
 		return err
 	}
 	flushed, err := flush()
@@ -230,8 +233,13 @@ func (e *Engine) keep(b *pebble.Batch, err error) error {
 	return err
 }
 
+var errNoJournal = errors.New("disklog: the journal has no file")
+
 func (e *Engine) writeAhead(b *pebble.Batch, sync bool) error {
 	j := &e.journal
+	if j.file == nil {
+		return errNoJournal
+	}
 	if !b.Empty() {
 		if err := j.mark(b, sync); err != nil {
 			return err

@@ -294,3 +294,33 @@ func FuzzParseEntry(f *testing.F) {
 		_ = j.lostSynced(b, 0, 7)
 	})
 }
+
+// When the next file cannot begin, nothing is written to the one before any more:
+// its descriptor is closed, and may be another file's by now.
+func TestNextFileCannotBegin(t *testing.T) {
+	fs := vfs.NewMem()
+	e := openAt(t, fs, Options{LogBytes: 16 << 10})
+	mustCreate(t, e, "a", twohop.Spec{})
+	big := strings.Repeat("x", 3000) + ","
+	var err error
+	for i := 0; i < 1000 && err == nil; i++ {
+		if names := journals(t, fs); len(names) > 1 {
+			if err := fs.Remove("data/" + names[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = tryAppend(e, twohop.Append{Channel: "a"}, big)
+	}
+	if f, ok := errors.AsType[*twohop.Error](err); !ok || f.Code != twohop.CodeUnknownOutcome {
+		t.Fatal(err)
+	}
+	if r := e.do(t.Context(), &item{kind: itemSync}); r.err == nil {
+		t.Error("a sync that goes nowhere is reported as done")
+	}
+	if e.journal.file != nil {
+		t.Error("the journal has its closed file still")
+	}
+	if err := e.Healthy(); err == nil {
+		t.Error("an engine without a journal is healthy")
+	}
+}

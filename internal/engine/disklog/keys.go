@@ -67,7 +67,7 @@ func parseDue(key []byte) due {
 
 // The keys of what is known of the store itself.
 var (
-	agesKey  = []byte{kindMeta, 'a'} // the retention version whose ages all channels have
+	agesKey  = []byte{kindMeta, 'a'} // see Engine.agesValue
 	epochKey = []byte{kindMeta, 'e'} // the newest log epoch
 	runKey   = []byte{kindMeta, 'r'} // see Engine.run
 	seqKey   = []byte{kindMeta, 's'} // see journal

@@ -3,6 +3,7 @@ package disklog
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"twohop"
@@ -78,6 +79,9 @@ func (g *group) found(w *work, d *draft, r *result) {
 	if len(d.spec.Ends) > 0 || d.spec.Closed {
 		g.apply(w, &twohop.Append{Data: d.spec.Data, Ends: d.spec.Ends, Close: d.spec.Closed}, nil, &r.ack)
 	}
+	if w.ch.Retention.Age > 0 && d.source != nil {
+		g.lookAt(w, g.now) // which finds out how old what it inherits is
+	}
 	r.info, r.ack.Created = w.ch.Info(w.ch.level()), true
 }
 
@@ -86,7 +90,7 @@ func (g *group) fresh(s *engine.State) *channel {
 	if !s.ExpiresAt.IsZero() {
 		s.ExpiresAt = s.ExpiresAt.UTC().Round(0)
 	}
-	return &channel{State: *s, id: s.Epoch, run: g.e.runID, used: g.now.UnixMicro(), kept: s.Base}
+	return &channel{State: *s, id: s.Epoch, run: g.e.runID, used: g.now.UnixMicro(), dueAge: s.Retention.Age, kept: s.Base}
 }
 
 // install makes a new channel part of the group. Creations are always synced:
@@ -122,7 +126,7 @@ func (g *group) fork(name string, d *draft) error {
 	}
 	if sub > 0 {
 		if at, d.prefix, err = g.e.prefix(src, at, sub); err != nil {
-			return err
+			return g.notYet(err)
 		}
 	}
 	s, err := src.NewFork(name, d.spec, at, g.epoch(), g.now)
@@ -131,11 +135,20 @@ func (g *group) fork(name string, d *draft) error {
 	}
 	ch := g.fresh(s)
 	if ch.baseBytes, ch.baseTime, err = g.e.measure(src, at); err != nil {
-		return readFailed(src.Name, err)
+		return g.notYet(readFailed(src.Name, err))
 	}
 	ch.bytes, ch.time, ch.keptBytes = ch.baseBytes, ch.baseTime, ch.baseBytes
 	d.ch, d.source = ch, source
 	return nil
+}
+
+// notYet has what met a hole tried again in the next group, if the records may be
+// those of this one: an ancestor's.
+func (g *group) notYet(err error) error {
+	if errors.Is(err, errHole) && slices.ContainsFunc(g.order, func(w *work) bool { return w.wrote }) {
+		return errNextGroup
+	}
+	return err
 }
 
 // prefix is the first sub bytes of the record at a position, if they are not

@@ -16,7 +16,8 @@ type item struct {
 	spec *twohop.Spec   // itemCreate
 	id   uint64         // itemTrim: of the channel
 	used int64          // itemTouch: when
-	due  due            // itemLook
+	due  due            // itemLook; as it was when the item was made
+	any  bool           // itemLook: whatever due is by now
 	keys []due          // itemForget
 
 	done  func(*result) // may be nil

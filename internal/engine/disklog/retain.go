@@ -129,6 +129,7 @@ func (g *group) trim(name string, id uint64) error {
 		}
 	}
 	ch.kept, ch.keptBytes = ch.Start, ch.startBytes
+	ch.used = max(ch.used, ch.time) // which nothing else may tell any more
 	w.save, g.lazy = true, true
 	return nil
 }

@@ -1,6 +1,7 @@
 package disklog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -114,7 +115,7 @@ func (e *Engine) startRun() error {
 	}
 	value, closer, err = e.db.Get(agesKey)
 	if err == nil {
-		e.agesKnown = string(value) == e.opts.RetentionVersion && len(value) > 0
+		e.agesKnown = bytes.Equal(value, e.agesValue(e.runID-1))
 		err = closer.Close()
 	}
 	if err != nil && !errors.Is(err, pebble.ErrNotFound) {
@@ -135,7 +136,7 @@ func (e *Engine) saveRun(clean bool) error {
 	batch := e.db.NewBatch()
 	err := batch.Set(runKey, e.run(clean), nil)
 	if e.agesKnown {
-		err = errors.Join(err, batch.Set(agesKey, []byte(e.opts.RetentionVersion), nil))
+		err = errors.Join(err, batch.Set(agesKey, e.agesValue(e.runID), nil))
 	} else {
 		err = errors.Join(err, batch.Delete(agesKey, nil))
 	}
@@ -143,6 +144,16 @@ func (e *Engine) saveRun(clean bool) error {
 		return errors.Join(err, batch.Close())
 	}
 	return errors.Join(e.write(batch, true), batch.Close())
+}
+
+// agesValue is what is stored of a run in which all channels were known to have the
+// ages of a retention version, or nil. The run after it trusts no other one: in
+// between another program may have changed them.
+func (e *Engine) agesValue(run uint64) []byte {
+	if e.opts.RetentionVersion == "" {
+		return nil
+	}
+	return append(binary.AppendUvarint(nil, run), e.opts.RetentionVersion...)
 }
 
 // run is what is stored of the runs so far.

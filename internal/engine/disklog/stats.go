@@ -28,7 +28,7 @@ func (c *counters) group(g *group) {
 	if g.sync {
 		c.syncs.Add(1)
 	}
-	if g.batch.Empty() {
+	if g.empty {
 		return
 	}
 	c.groups.Add(1)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -120,7 +121,11 @@ func (e *Engine) sweep() (next int64, err error) {
 			}
 			again := found[0] == first // it failed, as the committer logged
 			first = found[0]
-			if again || !e.dealWith(kind, found) {
+			ok := !again
+			if ok {
+				_, ok = e.dealWith(kind, found, false)
+			}
+			if !ok {
 				next = min(next, time.Now().Add(sweepRetry).UnixMicro())
 				break
 			}
@@ -142,27 +147,35 @@ func (e *Engine) lookAtNewAges() error {
 	}
 	var found []dueName
 	all := true
-	for ok := it.First(); ok && all; ok = it.Next() {
+	look := func() {
+		failed, ok := e.dealWith(kindDue, found, true)
+		all = all && ok && failed == 0
+		found = found[:0]
+		e.saveUses(false) // or none of those that were loaded leaves the cache
+	}
+	for ok := it.First(); ok && !e.closing(); ok = it.Next() {
 		name := string(it.Key()[1:])
 		r, has := e.opts.Retention(name)
 		if !has {
 			continue
 		}
 		ch, err := decodeChannel(name, it.Value())
-		if err != nil || ch.Retention.Age == r.Age {
-			continue // what cannot be read is told where it is used
+		if err != nil {
+			all = false // what is wrong with it is told where it is used
+			continue
+		}
+		if ch.dueAge == r.Age {
+			continue
 		}
 		if found = append(found, dueName{due{at: ch.due, id: ch.id}, name}); len(found) == sweepItems {
-			all = e.dealWith(kindDue, found)
-			found = found[:0]
+			look()
 		}
-		all = all && !e.closing()
 	}
 	if len(found) > 0 {
-		all = e.dealWith(kindDue, found) && all
+		look()
 	}
 	err = it.Close()
-	e.agesKnown = all && err == nil
+	e.agesKnown = all && err == nil && !e.closing() && e.opts.RetentionVersion != ""
 	return err
 }
 
@@ -191,27 +204,36 @@ type dueName struct {
 	name string
 }
 
-// dealWith has the committer deal with due entries. It reports whether it did.
-func (e *Engine) dealWith(kind byte, found []dueName) bool {
+// dealWith has the committer deal with due entries, or with channels whatever
+// their entries are by now. It reports whether it did, and how many failed.
+func (e *Engine) dealWith(kind byte, found []dueName, whatever bool) (failed int32, ok bool) {
+	var left, failures atomic.Int32
 	ended := make(chan struct{})
-	done := func(*result) { close(ended) }
+	done := func(r *result) {
+		if r.err != nil {
+			failures.Add(1)
+		}
+		if left.Add(-1) == 0 {
+			close(ended)
+		}
+	}
 	if kind == kindKeyDue {
+		left.Store(1)
 		keys := make([]due, len(found))
 		for i, f := range found {
 			keys[i] = f.due
 		}
-		return e.queue.add(&item{kind: itemForget, keys: keys, done: done}) == nil && e.ended(ended)
+		ok = e.queue.add(&item{kind: itemForget, keys: keys, done: done}) == nil && e.ended(ended)
+		return failures.Load(), ok
 	}
-	for i, f := range found {
-		it := &item{kind: itemLook, name: f.name, due: f.due}
-		if i == len(found)-1 {
-			it.done = done
-		}
-		if e.queue.add(it) != nil {
-			return false
+	left.Store(int32(len(found))) //nolint:gosec // sweepItems at most
+	for _, f := range found {
+		if e.queue.add(&item{kind: itemLook, name: f.name, due: f.due, any: whatever, done: done}) != nil {
+			return 0, false
 		}
 	}
-	return e.ended(ended)
+	ok = e.ended(ended)
+	return failures.Load(), ok
 }
 
 func (e *Engine) ended(ended <-chan struct{}) bool {
