@@ -5,7 +5,9 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -134,6 +136,10 @@ func (c *Client) call(ctx context.Context, method, channel string, h http.Header
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeToSend(len(body)))
 	defer cancel()
+	var sent atomic.Bool
+	if h.Get("Idempotency-Key") != "" { // net/http sends it again by itself, and tells only of the last time
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	}
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, err
@@ -143,7 +149,9 @@ func (c *Client) call(ctx context.Context, method, channel string, h http.Header
 	}
 	resp, err := c.do(c.calls, req)
 	if err != nil {
-		return answer{}, asFailure(err)
+		fail := asFailure(err)
+		fail.unknown = fail.unknown || sent.Load()
+		return answer{}, fail
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode >= 300 {

@@ -54,7 +54,7 @@ type Conn struct {
 	dirty     map[string]struct{} // channels to look at
 	ready     list.List           // *Following with something to hand out
 	transport Transport           // that is asked for
-	advice    Advice              // the server's for the connection
+	advice    Advice              // the server's for the connection, with the channels that it has
 	publishes bool                // it was published here
 	published time.Time           // when for the last time
 	session   session             // under way, or nil
@@ -116,6 +116,7 @@ func (c *Conn) Follow(channel string, o ChannelOptions) (*Following, error) {
 	}
 	c.follows++
 	c.channels[channel] = f
+	c.advice = Advice{} // it was for the others
 	c.changed(channel)
 	c.advised()
 	return f, nil
@@ -215,7 +216,7 @@ func (c *Conn) pick() Transport {
 	if c.transport != Auto {
 		return c.transport
 	}
-	return c.c.path.best(c.want().Transport, c.session != nil || c.served)
+	return c.c.path.best(c.want().Transport, c.served)
 }
 
 // want is what Auto would use if everything got through: what the server

@@ -501,6 +501,75 @@ func TestConnGoesDownTheLadderAndUpAgain(t *testing.T) {
 	})
 }
 
+// TestConnKeepsWhatGetsThroughAgain: what was blocked and is due for a look is
+// not left as soon as it is there, and no longer blocked when it serves.
+func TestConnKeepsWhatGetsThroughAgain(t *testing.T) {
+	for _, transport := range []Transport{WebSocket, SSE} {
+		synctest.Test(t, func(t *testing.T) {
+			f, cl := newMany(t)
+			cl.path.block(SSE)
+			cl.path.block(WebSocket)
+			time.Sleep(probeFirst + time.Minute)
+			if transport == SSE {
+				cl.path.block(WebSocket) // the look at it has failed
+			}
+			c := cl.Connect(t.Context(), ConnOptions{})
+			defer c.Close()
+			var s leaver
+			c.locked(func() {
+				c.begin(&s, c.pick())
+				c.session = nil
+			})
+			if s.left {
+				t.Fatalf("%v is left before it has served", transport) // and so again and again
+			}
+			for _, channel := range []string{"a", "b"} {
+				f.add(channel, "1")
+				first(t, follow(t, c, channel, ChannelOptions{}))
+				time.Sleep(time.Second)
+			}
+			if asked := slices.Compact(f.asked()); !slices.Equal(asked, []string{transport.String()}) {
+				t.Errorf("asked %q", asked)
+			}
+		})
+	}
+}
+
+// leaver is a session that tells whether it was to leave.
+type leaver struct{ left bool }
+
+func (s *leaver) leave() { s.left = true }
+
+func (s *leaver) publish(*publishItem) (*publishing, bool) { return nil, false }
+
+// TestConnIsNotMisledByABalancer: its 404 does not mean that there is nothing to
+// follow here.
+func TestConnIsNotMisledByABalancer(t *testing.T) {
+	overAll(t, func(t *testing.T, f *many, c *Conn) {
+		var away atomic.Bool
+		f.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if away.Load() {
+				http.NotFound(w, r)
+				return true
+			}
+			w.Header().Set("Stream-Extensions", "ws")
+			return false
+		}
+		f.add("a", "1")
+		g := follow(t, c, "a", ChannelOptions{})
+		time.Sleep(10 * time.Second)
+		away.Store(true)
+		f.listener.breakAll()
+		time.Sleep(time.Minute)
+		away.Store(false)
+		f.add("a", "2")
+		f.end("a")
+		if got, err := rest(t.Context(), g); got != "1;2;" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	})
+}
+
 // TestConnDropsAConnectionThatIsSilent: neither data nor pings.
 func TestConnDropsAConnectionThatIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -559,6 +628,38 @@ func TestConnFollowsAdvice(t *testing.T) {
 			t.Errorf("advised SSE: %v", s)
 		}
 		a.Close()
+	})
+}
+
+// TestConnAdviceIsForTheChannelsThatItHas: another one counts at once, and one
+// that is gone no longer.
+func TestConnAdviceIsForTheChannelsThatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, cl := newMany(t)
+		c := cl.Connect(t.Context(), ConnOptions{Transport: SSE})
+		defer c.Close()
+		serves := func(what string, transport Transport) {
+			t.Helper()
+			time.Sleep(10 * time.Second)
+			if s := c.Status(); s.Transport != transport || s.State != Open {
+				t.Errorf("%s: %v", what, s)
+			}
+		}
+		f.add("a")
+		f.add("b")
+		follow(t, c, "a", ChannelOptions{Budget: 3 * time.Second})
+		serves("as it is told to", SSE)
+		f.send(`{"type":"advice","transport":"poll","interval":2000}`)
+		synctest.Wait()
+		c.SetTransport(Auto)
+		serves("advised to poll", Poll)
+		b := follow(t, c, "b", ChannelOptions{})
+		serves("with a channel without a budget", WebSocket)
+		f.send(`{"type":"advice","transport":"ws"}`)
+		synctest.Wait()
+		b.Close()
+		f.listener.breakAll()
+		serves("without it", Poll)
 	})
 }
 

@@ -27,7 +27,7 @@ func (c *Conn) Publish(ctx context.Context, channel string, data []byte, o Publi
 		return Ack{}, err
 	}
 	h := o.header()
-	return c.c.trying(ctx, channel, o.IdempotencyKey != "", func() (Ack, error) {
+	return c.c.trying(ctx, channel, o.IdempotencyKey != "", func(ctx context.Context) (Ack, error) {
 		if p, ok := c.overWire(item); ok {
 			return p.wait(ctx)
 		}

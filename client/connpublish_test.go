@@ -86,6 +86,30 @@ func TestConnPublishIsGivenUp(t *testing.T) {
 	})
 }
 
+// TestConnConnectsToPublishByAWebSocketOnly: nothing else would carry it.
+func TestConnConnectsToPublishByAWebSocketOnly(t *testing.T) {
+	for _, transport := range []Transport{Auto, WebSocket, SSE, LongPoll, Poll} {
+		synctest.Test(t, func(t *testing.T) {
+			_, cl := newMany(t)
+			c := cl.Connect(t.Context(), ConnOptions{Transport: transport})
+			defer c.Close()
+			wanted := false
+			c.locked(func() {
+				c.publishes, c.published = true, time.Now()
+				wanted = c.wanted()
+			})
+			if want := transport == Auto || transport == WebSocket; wanted != want {
+				t.Fatalf("%v: a connection is wanted: %v", transport, wanted) // and so without a pause
+			}
+			_, _ = c.Publish(t.Context(), "a", []byte("1"), PublishOptions{ContentType: "application/json"})
+			synctest.Wait()
+			if s := c.Status(); (s.State == Idle) == wanted {
+				t.Errorf("%v", s)
+			}
+		})
+	}
+}
+
 // TestPublishItemIsACopy: frames are made of it when the publish may be over.
 func TestPublishItemIsACopy(t *testing.T) {
 	for _, contentType := range []string{"application/json", "text/plain", ""} {

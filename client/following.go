@@ -324,6 +324,7 @@ func (f *Following) end(err error) {
 	}
 	if f.c.channels[f.channel] == f {
 		delete(f.c.channels, f.channel)
+		f.c.advice = Advice{} // it was for this one too
 		f.c.changed(f.channel)
 	}
 	if err != nil && err != errStopped { //nolint:errorlint // comes bare

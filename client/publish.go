@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"twohop"
 )
@@ -24,10 +25,12 @@ type PublishOptions struct {
 	// ContentType must be the channel's. "" is application/octet-stream.
 	ContentType string
 
-	// IdempotencyKey makes a repetition harmless: within a window, a publish
-	// with a key that the channel has seen changes nothing and gets the first
-	// answer. With a key, Publish tries until it has an answer. It is an
-	// extension of twohop's servers.
+	// IdempotencyKey makes a repetition harmless: within a window, 5 min if the
+	// server's idempotency_window is no other, a publish with a key that the
+	// channel has seen changes nothing and gets the first answer. With a key,
+	// Publish tries until it has an answer, but not beyond 4.5 min after a try
+	// that may have taken effect: then the error has the code unknown_outcome. It
+	// is an extension of twohop's servers.
 	IdempotencyKey string
 
 	// IfMatch is the offset that the channel's tail must be at, or else the
@@ -47,7 +50,7 @@ type PublishOptions struct {
 // reason. A Publisher has no such doubt.
 func (c *Client) Publish(ctx context.Context, channel string, data []byte, o PublishOptions) (Ack, error) {
 	h := o.header()
-	return c.trying(ctx, channel, o.IdempotencyKey != "", func() (Ack, error) {
+	return c.trying(ctx, channel, o.IdempotencyKey != "", func(ctx context.Context) (Ack, error) {
 		return c.append(ctx, channel, h, data)
 	})
 }
@@ -61,14 +64,21 @@ func (c *Client) append(ctx context.Context, channel string, h http.Header, data
 	return a.ack()
 }
 
-// trying publishes once, or until there is an answer.
-func (c *Client) trying(ctx context.Context, channel string, again bool, once func() (Ack, error)) (Ack, error) {
+// keyTime is how long after the first try that may have taken effect its key is
+// used: a server knows it for 5 min, and what is sent last may be on its way for
+// a while.
+const keyTime = 5*time.Minute - 30*time.Second
+
+// trying publishes once, or until there is an answer, with a context that ends
+// before a server may have forgotten the key.
+func (c *Client) trying(ctx context.Context, channel string, again bool, once func(context.Context) (Ack, error)) (Ack, error) {
 	if err := ctx.Err(); err != nil {
 		return Ack{}, err
 	}
-	b, unknown := c.backoff(), false
+	b, unknown, within := c.backoff(), false, ctx
 	for {
-		ack, err := once()
+		begun := time.Now()
+		ack, err := once(within)
 		if err == nil {
 			return ack, nil
 		}
@@ -77,8 +87,13 @@ func (c *Client) trying(ctx context.Context, channel string, again bool, once fu
 			return Ack{}, err
 		}
 		// An error of the server's changes nothing, but for the one that says so.
-		unknown = unknown || fail.unknown && (!fail.told || fail.err.Code == twohop.CodeUnknownOutcome)
-		if !fail.retry || !again || sleep(ctx, b.next(fail.retryAfter)) != nil {
+		if !unknown && fail.unknown && (!fail.told || fail.err.Code == twohop.CodeUnknownOutcome) {
+			unknown = true
+			var cancel context.CancelFunc
+			within, cancel = context.WithDeadline(ctx, begun.Add(keyTime))
+			defer cancel()
+		}
+		if !fail.retry || !again || sleep(within, b.next(fail.retryAfter)) != nil {
 			err := final(ctx, fail)
 			if unknown && (fail.retry || ctx.Err() != nil) {
 				err = unsettled(channel, err)
@@ -92,7 +107,7 @@ func (c *Client) trying(ctx context.Context, channel string, again bool, once fu
 func unsettled(channel string, err error) error {
 	return &twohop.Error{
 		Code: twohop.CodeUnknownOutcome, Channel: channel, Message: "whether the publish took effect is not known", Err: err,
-		Hint: "read the channel to see; with an IdempotencyKey, or by a Publisher, a publish can be repeated without harm",
+		Hint: "read the channel to see; by a Publisher, or for some minutes with an IdempotencyKey, a publish can be repeated without harm",
 	}
 }
 

@@ -106,7 +106,7 @@ func (c *Conn) publishedLately() bool { return c.publishes && time.Since(c.publi
 
 // wanted reports whether a connection would carry anything. The lock is held.
 func (c *Conn) wanted() bool {
-	if c.publishedLately() {
+	if c.publishedLately() && c.pick() == WebSocket { // nothing else carries what is published
 		return true
 	}
 	for _, f := range c.channels {
@@ -163,10 +163,12 @@ func (c *Conn) begin(s session, t Transport) {
 	}
 }
 
-// serves notes that a session answers as it should. The lock is held.
+// serves notes that a session answers as it should: its transport gets through.
+// The lock is held.
 func (c *Conn) serves() {
 	if c.served = true; c.since.IsZero() {
 		c.since = time.Now()
+		c.c.path.clear(c.status.Transport)
 	}
 	c.enter(Open, c.status.Transport)
 }

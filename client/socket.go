@@ -51,13 +51,16 @@ func (c *Client) dial(ctx context.Context, proof time.Duration) (*socket, error)
 	case silent() && connected.Load():
 		return nil, &obstructed{disconnected(errSilent)}
 	case resp != nil:
-		return nil, notUpgraded(resp)
+		return nil, c.notUpgraded(resp)
 	case !connected.Load(): // nobody there, which has nothing to do with WebSocket
 		fail := disconnected(err)
 		fail.unknown = false
 		return nil, fail
 	default:
 		return nil, disconnected(err)
+	}
+	if isExtended(resp.Header) {
+		c.extended.Store(true)
 	}
 	s := &socket{conn: conn, token: bearer(o.HTTPHeader)}
 	conn.SetReadLimit(int64(c.opts.MaxEventBytes))
@@ -84,15 +87,16 @@ func (c *Client) dial(ctx context.Context, proof time.Duration) (*socket, error)
 
 // notUpgraded is why a handshake was answered by something else than a
 // WebSocket.
-func notUpgraded(resp *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // an error's text may be cut
-	fail := refusedAs(resp, body, "")
+func (c *Client) notUpgraded(resp *http.Response) error {
+	fail := c.refused(resp, "")
 	switch status := resp.StatusCode; {
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 		fail.unknown = false
 		return fail
 	case status >= 500:
 		return fail // a proxy whose server is away, or that does not know Upgrade
+	case status == http.StatusNotFound && fail.retry:
+		return fail // a balancer that has no server, see refused
 	case fail.told && (status == http.StatusUnauthorized || status == http.StatusForbidden):
 		return fail
 	}
