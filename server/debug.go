@@ -12,7 +12,7 @@ func (s *Server) serveDebug(ctx context.Context) (stop func(), err error) {
 	if s.config.Debug.Listen == "" {
 		return func() {}, nil
 	}
-	ln, err := listen(ctx, s.config.Debug.Listen)
+	ln, err := listen(ctx, "--debug-listen", s.config.Debug.Listen)
 	if err != nil {
 		return nil, err
 	}

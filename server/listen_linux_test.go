@@ -9,7 +9,7 @@ import (
 
 // The kernel keeps little for a reader that is slow: more would be stale.
 func TestKernelsBacklogIsSmall(t *testing.T) {
-	ln, err := listen(t.Context(), "127.0.0.1:0")
+	ln, err := listen(t.Context(), "--listen", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,11 @@ func (s *Server) observe(h http.Handler) http.Handler {
 		defer func() {
 			s.underWay.Add(-1)
 			took := time.Since(begin)
+			failed := recover()                                  // in a handler; the answer, if any, is cut off
+			if failed != nil && failed != http.ErrAbortHandler { //nolint:errorlint // it is any value
+				s.log.Error("a request's handler panicked", "method", r.Method, "path", r.URL.Path, "panic", failed, "stack", string(debug.Stack()))
+				rec.status = http.StatusInternalServerError
+			}
 			if rec.status == 0 {
 				rec.status = http.StatusOK // what net/http says for a handler that says nothing
 			}
@@ -68,6 +74,9 @@ func (s *Server) observe(h http.Handler) http.Handler {
 			if s.log.Enabled(r.Context(), slog.LevelDebug) {
 				// The query is left out: it may hold a token.
 				s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", took)
+			}
+			if failed != nil {
+				panic(http.ErrAbortHandler)
 			}
 		}()
 		h.ServeHTTP(rec, r)

@@ -70,7 +70,7 @@ func New(o Options) (*Server, error) {
 	if o.Restored && o.Config.Engine != "disk" {
 		return nil, fmt.Errorf("restored: the %s engine keeps no data that could have been restored; leave it out", o.Config.Engine)
 	}
-	s := &Server{config: *o.Config, log: o.Log, ready: o.Ready, pages: o.Pages}
+	s := &Server{config: *o.Config, log: slog.New(newSeldom(o.Log.Handler())), ready: o.Ready, pages: o.Pages}
 	var err error
 	if s.parts, err = assemble(&s.config, o.Restored, s.log, s.answered); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (s *Server) Run(ctx context.Context) error {
 const idleTime = 3 * time.Minute
 
 func (s *Server) serve(ctx context.Context) error {
-	ln, err := listen(ctx, s.config.Listen)
+	ln, err := listen(ctx, "--listen", s.config.Listen)
 	if err != nil {
 		return err
 	}

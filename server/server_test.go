@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -286,5 +287,39 @@ func TestDebugServer(t *testing.T) {
 	r.stop()
 	if err := <-r.done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A handler that panics is told in the log and counted as what it is, and its
+// connection is cut.
+func TestPanicOfAHandler(t *testing.T) {
+	c := DefaultConfig()
+	c.Engine, c.Listen = "memory", "127.0.0.1:0"
+	var log bytes.Buffer
+	s, err := New(Options{Config: &c, Log: slog.New(slog.NewTextHandler(&log, nil)), Pages: map[string]http.Handler{
+		"broken": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("no such luck") }),
+		"left":   http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for path, told := range map[string]bool{"/left/": false, "/broken/": true} {
+		func() {
+			defer func() {
+				if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // it is any value
+					t.Errorf("%s: %v", path, p)
+				}
+			}()
+			do(s, http.MethodGet, path, "")
+		}()
+		for _, want := range []string{"no such luck", path, "server_test.go"} {
+			if got := strings.Contains(log.String(), want); got != told {
+				t.Errorf("%s: %q is in the log: %v, want %v\n%s", path, want, got, told, &log)
+			}
+		}
+	}
+	if body := do(s, http.MethodGet, "/metrics", "").Body.String(); !strings.Contains(body, `twohop_http_requests_total{route="other",status="500"} 1`) {
+		t.Errorf("the panic is not counted:\n%s", body)
 	}
 }

@@ -100,11 +100,11 @@ func verdict(l *budget.Load, p *budget.Plan) string {
 	case best.Transport == budget.Poll:
 		return fmt.Sprintf("Polling is enough: every %s it needs %s.", brief(best.Interval), needs(best))
 	case cached.Meets || plain.Meets:
-		meets := plain
+		meets, through := plain, ""
 		if cached.Meets && (!plain.Meets || cached.Cores < plain.Cores) {
-			meets = cached
+			meets, through = cached, ", with a cache or CDN in front,"
 		}
-		return fmt.Sprintf("Polling would be enough: every %s it needs %s.\nThe cheapest is %s: %s.", brief(meets.Interval), needs(meets), rowName(best), needs(best))
+		return fmt.Sprintf("Polling would be enough: every %s%s it needs %s.\nThe cheapest is %s: %s.", brief(meets.Interval), through, needs(meets), rowName(best), needs(best))
 	}
 	s := fmt.Sprintf("Polling is not enough: updates may be %s late at most, and polls every %s bring them up to %s late.\nThe cheapest is %s: %s.",
 		brief(l.Budget), brief(plain.Interval), brief(plain.Late), rowName(best), needs(best))

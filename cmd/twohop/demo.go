@@ -32,6 +32,7 @@ func (c *demoCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	keepPrivate()
 	l.Config.Rules = slices.Concat(demos.Rules(), l.Config.Rules)
 	log := newLogger(a.Stderr, l.Config.Log)
 	d := demos.New(log.With("component", "demo"))

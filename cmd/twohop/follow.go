@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"twohop/client"
+	"twohop/internal/config"
 )
 
 type followCmd struct {
 	Channels []string `arg:"" name:"channel" help:"The channels, for example logs/app."`
 
 	serverFlag
-	From         string           `default:"start" placeholder:"WHERE" help:"Where to begin: start, now, --from=-N for the last N records, an offset, a time (RFC 3339), or an age like 5m."`
+	From         string           `default:"start" placeholder:"WHERE" help:"Where to begin: start, now, --from=-N for the last N records, an offset, a time (RFC 3339), or an age like 5m or 7d."`
 	Transport    client.Transport `default:"auto" placeholder:"NAME" help:"auto, ws, sse, long-poll or poll."`
 	Budget       time.Duration    `placeholder:"TIME" help:"How late an update may be, for example 3s: the server collects within it, and auto takes what is cheapest."`
 	PollInterval time.Duration    `placeholder:"TIME" help:"Between polls. What the server advises for the budget, else 2s."`
@@ -258,13 +259,13 @@ func parseFrom(s string, now time.Time) (client.From, error) {
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
 		return client.Since(t), nil
 	}
-	if d, err := time.ParseDuration(strings.TrimSpace(strings.TrimSuffix(s, "ago"))); err == nil && d >= 0 {
+	if d, err := config.ParseDuration(strings.TrimSpace(strings.TrimSuffix(s, "ago"))); err == nil {
 		return client.Since(now.Add(-d)), nil
 	}
 	// Offsets are opaque, but no server's has such characters.
 	if s == "" || strings.ContainsAny(s, " \t\n") || strings.HasPrefix(s, "-") {
 		return client.From{}, &usageError{message: fmt.Sprintf("--from %q is not a place to begin", s),
-			hint: "use start, now, -10, an offset, a time like 2026-01-31T12:00:00Z, or an age like 5m"}
+			hint: "use start, now, -10, an offset, a time like 2026-01-31T12:00:00Z, or an age like 5m or 7d"}
 	}
 	return client.At(s), nil
 }

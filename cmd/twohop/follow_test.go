@@ -28,6 +28,7 @@ func TestParseFrom(t *testing.T) {
 	f("0000000000000001_0000000000000002", client.At("0000000000000001_0000000000000002"))
 	f("2026-01-02T00:00:00Z", client.Since(now.Truncate(24*time.Hour)))
 	f("5m", client.Since(now.Add(-5*time.Minute)))
+	f("7d", client.Since(now.Add(-7*24*time.Hour)))
 	f("1h30m ago", client.Since(now.Add(-90*time.Minute)))
 	for _, bad := range []string{"", "-", "-x", "-1x", "-5m", "two words", "5m before"} {
 		if got, err := parseFrom(bad, now); err == nil {

@@ -10,6 +10,7 @@ import (
 
 	"twohop"
 	"twohop/client"
+	"twohop/internal/config"
 )
 
 // serverFlag is the flag of every subcommand that talks to a server.
@@ -22,16 +23,26 @@ type publishCmd struct {
 	Messages []string `arg:"" optional:"" name:"message" help:"Records to publish. Without any, the standard input's lines are."`
 
 	serverFlag
-	File     string        `short:"f" placeholder:"FILE" help:"Publish this file's lines instead of the standard input's."`
-	JSON     bool          `name:"json" help:"The input is JSON values, one a line or back to back; each is a record."`
-	Key      string        `placeholder:"KEY" help:"Publish change events of this key (Durable Streams State Protocol)."`
-	Type     string        `default:"record" help:"The type in change events."`
-	ID       string        `name:"id" placeholder:"ID" help:"Run again with the same ID and input, and nothing is published twice. See above."`
-	Batch    int           `default:"1" placeholder:"N" help:"With --id: records in each request."`
-	NoCreate bool          `help:"Do not create the channel."`
-	TTL      time.Duration `placeholder:"TIME" help:"A channel that is created expires after this long without reads or writes."`
-	Close    bool          `help:"Close the channel at the end."`
-	Quiet    bool          `short:"q" help:"Say nothing but errors."`
+	File     string `short:"f" placeholder:"FILE" help:"Publish this file's lines instead of the standard input's."`
+	JSON     bool   `name:"json" help:"The input is JSON values, one a line or back to back; each is a record."`
+	Key      string `placeholder:"KEY" help:"Publish change events of this key (Durable Streams State Protocol)."`
+	Type     string `default:"record" help:"The type in change events."`
+	ID       string `name:"id" placeholder:"ID" help:"Run again with the same ID and input, and nothing is published twice. See above."`
+	Batch    int    `default:"1" placeholder:"N" help:"With --id: records in each request."`
+	NoCreate bool   `help:"Do not create the channel."`
+	TTL      span   `placeholder:"TIME" help:"A channel that is created expires after this long without reads or writes, for example 7d."`
+	Close    bool   `help:"Close the channel at the end."`
+	Quiet    bool   `short:"q" help:"Say nothing but errors."`
+}
+
+// span is a duration as it is written in the configuration.
+type span time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *span) UnmarshalText(text []byte) error {
+	d, err := config.ParseDuration(string(text))
+	*s = span(d)
+	return err
 }
 
 // Help is what --help says below the usage.
@@ -136,7 +147,7 @@ func (c *publishCmd) prepare(a *app, cl *client.Client, status *publishStatus) (
 	err := retrying(a.Context, status.waiting, func() (err error) {
 		info, err = cl.Head(a.Context, c.Channel)
 		if client.IsCode(err, twohop.CodeNotFound) && !c.NoCreate {
-			info, err = cl.Create(a.Context, c.Channel, client.CreateOptions{ContentType: contentType, TTL: c.TTL})
+			info, err = cl.Create(a.Context, c.Channel, client.CreateOptions{ContentType: contentType, TTL: time.Duration(c.TTL)})
 			if client.IsCode(err, twohop.CodeExists) { // created meanwhile
 				info, err = cl.Head(a.Context, c.Channel)
 			}
@@ -163,7 +174,7 @@ func (c *publishCmd) options(contentType string, status *publishStatus) client.P
 		OnRetry:     func(err error, _ time.Duration) { status.retrying(err) },
 	}
 	if !c.NoCreate {
-		o.Create = &client.CreateOptions{TTL: c.TTL}
+		o.Create = &client.CreateOptions{TTL: time.Duration(c.TTL)}
 	}
 	if c.ID != "" {
 		o.ProducerID, o.FixedBatches, o.MaxBatchRecords, o.MaxInFlight = c.ID, true, c.Batch, 5

@@ -21,6 +21,7 @@ func (c *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	keepPrivate()
 	s, err := server.New(server.Options{
 		Config:   &l.Config,
 		Restored: c.Restored,

@@ -60,7 +60,7 @@ function tookComments({ records }) {
       continue
     }
     lags.push(now + clock.offset - record.t)
-    if (record.s === me) feed.add(comment, { shown: true })
+    if (mine(record)) feed.add(comment, { shown: true })
     else feed.add(comment)
   }
   if (old.length) feed.old(old)
@@ -81,6 +81,9 @@ $('compose').addEventListener('submit', (event) => {
     if (state === 'pending') {
       fate('pending', 'waiting for the network')
       said('Not sent yet. It goes out as soon as the server can be reached, once.', 'bad')
+    } else if (state === 'unknown') {
+      fate('failed', 'maybe sent')
+      said('The network was away too long to know whether it was sent. Send it again if it is not there.', 'bad')
     } else if (state === 'refused') {
       fate('failed', 'refused')
       said(`Refused: ${what.message}`, 'bad')
@@ -90,6 +93,11 @@ $('compose').addEventListener('submit', (event) => {
     }
   })
 })
+
+// mine tells records of this page; see Sender.
+function mine({ s }) {
+  return s === me || s.startsWith(me + '.')
+}
 
 function said(words, kind = '') {
   text($('said'), words)
@@ -143,7 +151,7 @@ function sendReactions() {
     const r = pressed
     pressed = {}
     for (const kind in r) under[kind] = (under[kind] ?? 0) + r[kind]
-    reactions.send({ r }, (state) => state === 'refused' && back(r))
+    reactions.send({ r }, (state) => (state === 'refused' || state === 'unknown') && back(r))
   }, 150)
 }
 
@@ -161,9 +169,9 @@ function tookReactions({ records }) {
       const n = record.r?.[kind]
       if (!Number.isSafeInteger(n) || n <= 0) continue
       totals[kind] += Math.min(n, 10_000)
-      if (record.s !== me) floats.add(kind, n)
+      if (!mine(record)) floats.add(kind, n)
     }
-    if (record.s === me) back(record.r)
+    if (mine(record)) back(record.r)
   }
   drawTotals()
 }

@@ -1,11 +1,15 @@
 // Sender publishes what people do on this page, one record after the other, each
 // until it is acknowledged. A record keeps its number and its idempotency key
 // through all tries, so it takes effect once; only one that was refused for good
-// gives its number back.
+// gives its number back. Servers know keys for some minutes: when the client gives
+// up after that, nobody knows whether its number is taken, and what comes next
+// counts from 1 under a name of its own.
 export class Sender {
   #client
   #channel
+  #page
   #source
+  #sources = 1
   #number = 0
   #queue = []
   #busy = false
@@ -13,11 +17,11 @@ export class Sender {
   constructor(client, channel, source) {
     this.#client = client
     this.#channel = channel
-    this.#source = source
+    this.#page = this.#source = source
   }
 
   // send takes the record's own members. tell hears ('pending' | 'done' |
-  // 'refused', what about it).
+  // 'refused' | 'unknown', what about it).
   send(members, tell = () => {}) {
     this.#queue.push({ members, tell, t: Date.now() })
     this.#run()
@@ -40,6 +44,13 @@ export class Sender {
         tries = 0
         tell('done', { ...ack, n, took: Date.now() - t })
       } catch (error) {
+        if (error.code === 'unknown_outcome') {
+          this.#queue.shift()
+          this.#source = `${this.#page}.${++this.#sources}`
+          this.#number = tries = 0
+          tell('unknown', error)
+          continue
+        }
         if (refused(error)) {
           this.#queue.shift()
           tries = 0

@@ -47,6 +47,7 @@ type Figure struct {
 	BenchCPU    float64  `json:"bench_cpu_seconds"`
 	OthersShare *float64 `json:"others_cpu_share,omitempty"` // of the machine's CPU, used by other programs
 	Interrupted bool     `json:"interrupted,omitempty"`
+	Bounded     bool     `json:"bounded,omitempty"` // ended early, with all that a figure may publish
 	Faults      Faults   `json:"faults"`
 }
 
@@ -142,6 +143,7 @@ func (f *Figure) took(l *load, done *loaded) {
 	f.PublishedPS = ratio(float64(done.records), float64(done.ended-done.began)/1e9)
 	f.BytesPerPublish = ratio(float64(done.bytes), float64(done.records))
 	f.Ack = percentilesOf(done.acks)
+	f.Bounded = done.full && done.ended-done.began < int64(l.lasts)
 	if done.overdue > 0 {
 		f.Faults.Overdue = int64(done.overdue)
 		f.Faults.note("%d of the records that were due in %s were not acknowledged, not even %s later", done.overdue, l.lasts, patience)

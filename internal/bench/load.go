@@ -32,6 +32,7 @@ type loaded struct {
 	durability   string
 	acks         *histogram // from when the request was due to its acknowledgement
 	overdue      int        // records that were due at its rate, and are not acknowledged
+	full         bool       // a publisher ended with the last record that it may publish
 }
 
 // run publishes. It returns what was acknowledged, also with an error. An end of
@@ -69,6 +70,7 @@ func (l *load) run(ctx context.Context, t *target, c clock) (*loaded, error) {
 		all.requests += p.requests
 		all.bytes += p.bytes
 		all.overdue += p.overdue
+		all.full = all.full || !p.goesOnAfter(p.records)
 		all.durability = p.durability
 		all.acks.Merge(p.acks)
 	}

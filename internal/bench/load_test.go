@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,6 +134,30 @@ func TestRatesHoldAheadOfAnswers(t *testing.T) {
 		}
 		if p.records != 20 { // four at once, five times within two seconds
 			t.Errorf("%d records in 2s, want 20", p.records)
+		}
+	})
+}
+
+// TestLoadsThatAreFullSayIt publishes until a figure has all that it may have.
+func TestLoadsThatAreFullSayIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for records, bounded := range map[int]bool{5: true, 21: false, 1000: false} {
+			l := &load{rate: 10, size: 128, bulk: 1, lasts: 2 * time.Second, records: records}
+			p := piped(t, l, always(time.Millisecond))
+			if err := p.run(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+			var f Figure
+			f.took(l, &loaded{acks: p.acks, records: p.records, full: !p.goesOnAfter(p.records), ended: p.clock.now()})
+			if f.Bounded != bounded {
+				t.Errorf("%d of at most %d records in %v, bounded: %v", p.records, records, time.Duration(p.clock.now()), f.Bounded)
+			}
+			f.Seconds = 0.5
+			var b strings.Builder
+			(&Result{Figures: []*Figure{&f}}).remarks(&b)
+			if strings.Contains(b.String(), "Ended early") != bounded {
+				t.Errorf("at most %d records: %s", records, &b)
+			}
 		}
 	})
 }

@@ -1,11 +1,15 @@
 package bench
 
 import (
+	"bufio"
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -121,5 +125,43 @@ func TestPublisherTakesAnswersThatTheEndDelimits(t *testing.T) {
 		if status, err := p.request("POST /", "", nil); status != 200 || err != nil || string(p.body) != "to the end" {
 			t.Errorf("status %d, body %q, %v", status, p.body, err)
 		}
+	}
+}
+
+// TestChannelsAreMadeAbreast makes channels on a server that answers when it has
+// many requests.
+func TestChannelsAreMadeAbreast(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	go func() {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		in := bufio.NewReader(c)
+		for _, n := range []int{100, 100, 3} {
+			for range n {
+				r, err := http.ReadRequest(in)
+				if err != nil {
+					return
+				}
+				_ = r.Body.Close()
+			}
+			_, _ = io.WriteString(c, strings.Repeat("HTTP/1.1 201 Created\r\nContent-Length: 0\r\nStream-Next-Offset: x\r\n\r\n", n)) // the publisher notices
+		}
+	}()
+	at, err := newTarget(t.Context(), "http://"+ln.Addr().String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	made, err := at.create(ctx, 203)
+	if err != nil || len(made) != 203 || made[202].tail != "x" || made[202].number != 203 {
+		t.Error(len(made), err)
 	}
 }

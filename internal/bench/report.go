@@ -223,7 +223,7 @@ const busyShare = 0.15
 // remarks tell what casts doubt on the figures.
 func (r *Result) remarks(b *strings.Builder) {
 	b.WriteByte('\n')
-	var busy, cut []string
+	var busy, cut, bounded []string
 	for _, f := range r.Figures {
 		name := f.Scenario + " (" + f.Case + ")"
 		if f.OthersShare != nil && *f.OthersShare > busyShare {
@@ -232,12 +232,18 @@ func (r *Result) remarks(b *strings.Builder) {
 		if f.Interrupted {
 			cut = append(cut, name)
 		}
+		if f.Bounded {
+			bounded = append(bounded, fmt.Sprintf("%s after %s s", name, number(f.Seconds)))
+		}
 	}
 	if len(busy) > 0 {
 		fmt.Fprintf(b, "The machine was busy with other programs in %d of %d figures; rates and times of these are worse than they need be: %s.\n", len(busy), len(r.Figures), strings.Join(busy, ", "))
 	}
 	if len(cut) > 0 {
 		fmt.Fprintf(b, "Cut short: %s.\n", strings.Join(cut, ", "))
+	}
+	if len(bounded) > 0 {
+		fmt.Fprintf(b, "Ended early, with all that a figure may publish or deliver: %s.\n", strings.Join(bounded, ", "))
 	}
 	faults := r.Faults()
 	if !faults.Any() {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -154,21 +155,43 @@ func (t *target) create(ctx context.Context, n int) ([]*channel, error) {
 		return nil, err
 	}
 	defer p.close()
-	var made []*channel
-	for range n {
+	made := make([]*channel, n)
+	for i := range made {
 		t.made++
-		c := &channel{number: t.made, name: fmt.Sprintf("bench/%s/%d", t.run, t.made)}
-		made = append(made, c) // it may exist without an answer
-		status, err := p.request("PUT "+t.streams()+c.name, lifetime+"Content-Type: application/json\r\n", nil)
-		if err == nil && status != 201 {
-			err = p.refused("a channel cannot be created")
+		made[i] = &channel{number: t.made, name: fmt.Sprintf("bench/%s/%d", t.run, t.made)}
+	}
+	return made, p.each(made, func(c *channel) {
+		p.add("PUT "+t.streams()+c.name, lifetime+"Content-Type: application/json\r\n", nil)
+	}, func(c *channel, status int) error {
+		if c.tail = p.offset; status != 201 {
+			return p.refused("a channel cannot be created")
+		}
+		return nil
+	})
+}
+
+// abreast is how many requests go out together where many are made: a server far
+// away would take its distance for each of them.
+const abreast = 100
+
+// each adds a request for each of the channels, and looks at the answers.
+func (p *publisher) each(channels []*channel, add func(*channel), answered func(c *channel, status int) error) error {
+	for some := range slices.Chunk(channels, abreast) {
+		for _, c := range some {
+			add(c)
+		}
+		err := p.send()
+		for i := 0; i < len(some) && err == nil; i++ {
+			var status int
+			if status, err = p.answer(); err == nil {
+				err = answered(some[i], status)
+			}
 		}
 		if err != nil {
-			return made, err
+			return cmp.Or(context.Cause(p.ctx), err) // which closes the connection
 		}
-		c.tail = p.offset
 	}
-	return made, nil
+	return nil
 }
 
 // remove deletes channels. What fails here, the lifetime deletes.
@@ -181,9 +204,7 @@ func (t *target) remove(ctx context.Context, channels []*channel) {
 		return
 	}
 	defer p.close()
-	for _, c := range channels {
-		if _, err := p.request("DELETE "+t.streams()+c.name, "", nil); err != nil {
-			return
-		}
-	}
+	_ = p.each(channels, func(c *channel) {
+		p.add("DELETE "+t.streams()+c.name, "", nil)
+	}, func(*channel, int) error { return nil })
 }

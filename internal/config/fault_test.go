@@ -58,6 +58,9 @@ func TestFaults(t *testing.T) {
 	f("listen: nowhere\n", `f:1: listen: "nowhere" is not an address (write HOST:PORT, for example 127.0.0.1:4437 or 0.0.0.0:4437)`)
 	f("listen: 127.0.0.1:70000\n", `f:1: listen: "127.0.0.1:70000" has no port between 0 and 65535 (write HOST:PORT, for example 127.0.0.1:4437 or 0.0.0.0:4437)`)
 	f("debug: {listen: \":6060\"}\n", `f:1: debug.listen: ":6060" is not a loopback address (profiles show the inside of the process; write for example 127.0.0.1:4438)`)
+	f("debug: {listen: 'localhost:abc'}\n", `f:1: debug.listen: "localhost:abc" has no port between 0 and 65535 (write for example 127.0.0.1:4438)`)
+	f("sse: {heartbeat: 15ms}\n", "f:1: sse.heartbeat: 15ms is less than 1s (0 is the default: 15s, and 45s on plain connections that show no proxy)")
+	f("sse: {heartbeat: 1s}\n")
 	f("public_url: live.example.com\n", `f:1: public_url: "live.example.com" is not an http or https address`)
 	for _, address := range []string{"https://live.example.com?a=b", "https://live.example.com?", "https://live.example.com/#x", "https://user@live.example.com"} {
 		f("public_url: "+address+"\n", `f:1: public_url: "`+address+`" has a user, a query or a fragment (write scheme and host, for example https://live.example.com)`)

@@ -37,7 +37,7 @@ func TestPrintDefaults(t *testing.T) {
 
 func TestDurationsAndSizesAreReadAsWritten(t *testing.T) {
 	for _, d := range []time.Duration{0, 1, 250 * time.Millisecond, time.Second, 90 * time.Second, time.Hour, 25 * time.Hour, 7 * day} {
-		if got, err := parseDuration(formatDuration(d)); err != nil || got != d {
+		if got, err := ParseDuration(formatDuration(d)); err != nil || got != d {
 			t.Errorf("%v is written %s and read %v, %v", d, formatDuration(d), got, err)
 		}
 	}

@@ -60,8 +60,8 @@ twohop runs without any configuration. What you want to change you set in a YAML
 - As a flag it is ` + "`--limits-body-bytes`" + `.
 - Durations are written ` + "`250ms`, `20s`, `5m`, `7d`" + `, sizes ` + "`4096`, `256KiB`, `1MB`" + `.
 
-An unknown name, a value of the wrong type or out of range, and a name that stands twice are errors with their line, all told at
-once. ` + "`twohop config check FILE`" + ` looks without starting anything; ` + "`twohop config print`" + ` prints the
+An unknown name in the file or as a flag, a value of the wrong type or out of range, and a name that stands twice are errors with their
+line, all told at once. A variable whose name is misspelt is not noticed. ` + "`twohop config check FILE`" + ` looks without starting anything; ` + "`twohop config print`" + ` prints the
 whole configuration in force with the origin of each value.
 
 ## Options

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"twohop"
@@ -38,8 +39,13 @@ func (c *Config) check() Faults {
 	if c.Engine == "disk" && c.Data == "" {
 		add("data", "is empty, but the disk engine needs a directory", "")
 	}
-	if c.Debug.Listen != "" && !isLoopback(c.Debug.Listen) {
+	if message := checkAddress(c.Debug.Listen); c.Debug.Listen != "" && message != "" {
+		add("debug.listen", message, "write for example 127.0.0.1:4438")
+	} else if c.Debug.Listen != "" && !isLoopback(c.Debug.Listen) {
 		add("debug.listen", fmt.Sprintf("%q is not a loopback address", c.Debug.Listen), "profiles show the inside of the process; write for example 127.0.0.1:4438")
+	}
+	if h := c.SSE.Heartbeat; h > 0 && h < time.Second {
+		add("sse.heartbeat", formatDuration(h)+" is less than 1s", "0 is the default: 15s, and 45s on plain connections that show no proxy")
 	}
 	if message, hint := checkPublicURL(c.PublicURL); message != "" {
 		add("public_url", message, hint)

@@ -14,7 +14,7 @@ import (
 func (o *Option) set(field reflect.Value, text string) error {
 	switch o.Type {
 	case "duration":
-		d, err := parseDuration(text)
+		d, err := ParseDuration(text)
 		if err != nil {
 			return err
 		}
@@ -114,8 +114,9 @@ func formatSize(n int64) string {
 
 const day = 24 * time.Hour
 
-// parseDuration reads what time.ParseDuration does, and days: 7d, 1d12h.
-func parseDuration(text string) (time.Duration, error) {
+// ParseDuration reads what time.ParseDuration does, and days: 7d, 1d12h. None is
+// negative.
+func ParseDuration(text string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is not a duration: write for example 250ms, 20s, 5m or 7d", text)
 	var days time.Duration
 	rest := text

@@ -1,5 +1,9 @@
 'use strict'
 
+// Servers know an idempotency key for five minutes, and a request may be under way
+// for a while.
+const keyLasts = 270_000
+
 // A publisher sends one publish after the other, so that they stay in order,
 // and repeats one whose outcome is unknown under the same idempotency key: it
 // takes effect once, however often it was sent.
@@ -47,6 +51,8 @@ class Publisher {
   async #carryOut(job) {
     for (let delay = 250; ; delay = Math.min(4000, delay * 2)) {
       job.attempts++
+      job.tried ??= Date.now()
+      if (Date.now() - job.tried > keyLasts) throw new Refusal(0, { message: 'nobody knows whether it was published', hint: 'look whether it is there, and publish it again if not' })
       try {
         return await this.#send(job)
       } catch (err) {

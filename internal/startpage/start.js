@@ -131,6 +131,7 @@ function wasReset(reset) {
 }
 
 function acknowledged(job, ack) {
+  if (job.reader !== view.reader) return // of a channel that was left
   journal.acknowledge(ack.offset, job.values.length)
   tally.acknowledge(job.numbers, job.values.length, ack.offset)
   const came = view.arrivals.find((a) => a.offset >= ack.offset)
@@ -160,8 +161,9 @@ function ackParts(job, ack) {
 
 const publisher = new Publisher({
   acknowledged,
-  waiting: (job) => say(`Not acknowledged yet; asking again with the same idempotency key (attempt ${job.attempts + 1}).`, 'bad'),
+  waiting: (job) => job.reader === view.reader && say(`Not acknowledged yet; asking again with the same idempotency key (attempt ${job.attempts + 1}).`, 'bad'),
   refused: (job, err) => {
+    if (job.reader !== view.reader) return
     stopAuto()
     say(sentences(err), 'bad')
   },
@@ -179,7 +181,7 @@ function publish(texts, { typed = false, auto = false } = {}) {
     numbers.push(++view.sent)
     return { text, page, n: view.sent }
   })
-  if (!publisher.publish(view.reader.channel, type, values, { numbers, auto })) say('Too much is waiting to be acknowledged.', 'bad')
+  if (!publisher.publish(view.reader.channel, type, values, { numbers, auto, reader: view.reader })) say('Too much is waiting to be acknowledged.', 'bad')
 }
 
 function object(text) {
