@@ -60,8 +60,9 @@ func (c *Crowd[M]) Begin(now time.Time) bool {
 // Began is when the last round did.
 func (c *Crowd[M]) Began() time.Time { return c.began }
 
-// Again makes the round begin again: somebody was given less than there is.
-func (c *Crowd[M]) Again() { c.left = len(c.members) }
+// Again makes the round begin again: who is looked at was given less than there
+// is. It is called while Look looks.
+func (c *Crowd[M]) Again() { c.left = len(c.members) + 1 } // this look, which is counted when it is over, and one at each
 
 // Look has a turn of the round: it looks at some members, who may leave
 // meanwhile. It returns true if others are left.

@@ -55,6 +55,9 @@ func TestCrowdLooksAtAll(t *testing.T) {
 						add()
 					case 2:
 						drop()
+					case 3:
+						s.seen = -1 // it was given less than there is
+						c.Again()
 					}
 					if s.alone && s.ix >= 0 {
 						c.Remove(s)
@@ -163,5 +166,30 @@ func TestCrowdTurnsAreShortWhileNewsComes(t *testing.T) {
 	c.Note()
 	if n := turn(); n != first {
 		t.Errorf("a turn of the next round looked at %d, not %d", n, first)
+	}
+}
+
+// Whoever was given less than there is, is looked at again in the same round, be
+// there others or not.
+func TestCrowdLooksAgain(t *testing.T) {
+	const looks = 5
+	for n := range 6 {
+		c := &Crowd[*sitter]{}
+		for range n {
+			c.Add(&sitter{})
+		}
+		c.Note()
+		c.Begin(time.Now())
+		for c.Look(2, func(s *sitter) {
+			if s.looks++; s.looks < looks {
+				c.Again()
+			}
+		}) {
+		}
+		for i, s := range c.members {
+			if s.looks < looks {
+				t.Errorf("member %d of %d was looked at %d times, want %d", i, n, s.looks, looks)
+			}
+		}
 	}
 }

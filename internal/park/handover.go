@@ -1,6 +1,7 @@
 package park
 
 import (
+	"errors"
 	"net"
 	"sync"
 )
@@ -26,6 +27,14 @@ func (p *prefixed) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	return p.Conn.Read(b)
+}
+
+// CloseWrite lets net/http end a connection so that its last answer is not lost.
+func (p *prefixed) CloseWrite() error {
+	if c, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // Handover is a net.Listener of connections that were taken off loops.

@@ -169,6 +169,18 @@ func TestHandover(t *testing.T) {
 	if p.Conns() != 0 {
 		t.Error("the loop still has the connection")
 	}
+	if half, ok := nc.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		t.Fatal("net/http cannot end its side alone, so what it answers last may be lost")
+	}
+	if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
+		t.Errorf("after the end of the one side came %q, %v", rest, err)
+	}
+	if _, err := c.Write([]byte("there")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(nc, got[:5]); err != nil || string(got[:5]) != "there" {
+		t.Errorf("the other side gave %q, %v", got[:5], err)
+	}
 }
 
 // A connection over the limit is served as soon as another has gone, be it on

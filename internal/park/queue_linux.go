@@ -16,13 +16,14 @@ const (
 	// maxDirty is how many connections may have something queued before it is
 	// sent in the middle of a round, so that the list stays short.
 	maxDirty = 512
-	// copyBytes are for what is queued as a copy, in pieces of at most maxCopy;
-	// more is copied to the heap.
+	// copyBytes are for what is queued as a copy, in pieces of at most MaxCopy.
 	copyBytes = 64 << 10
-	maxCopy   = 1 << 10
 	// maxVector is how many pieces go to the kernel at a time.
 	maxVector = 256
 )
+
+// MaxCopy is how much QueueCopy copies at no cost; more is copied to the heap.
+const MaxCopy = 1 << 10
 
 // queued is what a connection sends at the end of the round.
 type queued struct {
@@ -68,7 +69,7 @@ func (c *Conn) Queue(b []byte) {
 // QueueCopy is Queue for bytes that will be overwritten.
 func (c *Conn) QueueCopy(b []byte) {
 	p := c.loop
-	if len(b) > min(maxCopy, copyBytes-len(p.copies)) || c.rest != nil {
+	if len(b) > min(MaxCopy, copyBytes-len(p.copies)) || c.rest != nil {
 		c.Queue(bytes.Clone(b))
 		return
 	}
@@ -116,7 +117,7 @@ func (p *Loop) flush() {
 // to go to the heap. It is called between two calls of handlers and tasks, never
 // within one.
 func (p *Loop) flushMany() {
-	if len(p.dirty) >= maxDirty || len(p.copies) > copyBytes-maxCopy {
+	if len(p.dirty) >= maxDirty || len(p.copies) > copyBytes-MaxCopy {
 		p.flush()
 	}
 }
@@ -205,7 +206,7 @@ func after(pieces [][]byte, sent int) [][]byte {
 func (c *Conn) block(left [][]byte) {
 	left = slices.Clone(left)
 	for i, b := range left {
-		if len(b) <= maxCopy {
+		if len(b) <= MaxCopy {
 			left[i] = bytes.Clone(b) // may be of the loop's copies
 		}
 	}

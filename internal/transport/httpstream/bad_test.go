@@ -183,6 +183,7 @@ func TestBadHeaders(t *testing.T) {
 			f("POST", "c", "invalid_header", append(append([]string{}, all[:i]...), all[i+2:]...)...) // one is missing
 			f("POST", "c", "invalid_header", append(append([]string{}, all...), all[i:i+2]...)...)    // one is there twice
 		}
+		f("POST", "c", "invalid_header", "Content-Type", asJSON) // and once more
 		f("PUT", "new", "invalid_header", "Stream-TTL", "007")
 		f("PUT", "new", "invalid_header", "Stream-TTL", "3153600001")
 		f("PUT", "new", "invalid_header", "Stream-TTL", "5", "Stream-TTL", "5")

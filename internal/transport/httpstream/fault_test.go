@@ -3,6 +3,7 @@ package httpstream_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ type faultyEngine struct {
 	reading chan struct{}                // is sent to when a read begins
 	read    atomic.Pointer[func() error] // ends it; nil has no effect
 	append  atomic.Pointer[error]        // what every append ends with
+	hold    chan struct{}                // if not nil, appends wait for it
 }
 
 func (e *faultyEngine) Follow(s engine.Sink) {
@@ -41,6 +43,13 @@ func (e *faultyEngine) Read(ctx context.Context, name string, from twohop.Offset
 func (e *faultyEngine) Append(ctx context.Context, a *twohop.Append, done func(twohop.Ack, error)) {
 	if err := e.append.Load(); err != nil {
 		done(twohop.Ack{}, *err)
+		return
+	}
+	if e.hold != nil {
+		go func() {
+			<-e.hold
+			e.Engine.Append(ctx, a, done)
+		}()
 		return
 	}
 	e.Engine.Append(ctx, a, done)
@@ -227,4 +236,57 @@ func TestEngineFailsARead(t *testing.T) {
 		}
 		s.expect(s.do("HEAD", "stream/c", ""), 200, "")
 	}, all...)
+}
+
+// A reader that is reset to the tail while it catches up is ended where others
+// are: when the server drains, and where the channel is closed.
+func TestResetToWhereItEnds(t *testing.T) {
+	for name, end := range map[string]func(s *site){
+		"a drain": func(s *site) {
+			s.handler.Drain()
+			s.expect(s.read("none", "offset=-1"), 404, "not_found") // the loops have heard of it
+		},
+		"a closure": func(s *site) { s.closeChannel("c") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, m mode) {
+				engine := &faultyEngine{reading: make(chan struct{}, 10)}
+				s := serve(t, m, setup{engine: engine, hub: hub.Options{PageBytes: 2, TailBytes: 1}})
+				tail, err := twohop.ParseOffset(s.letters(6)[6])
+				if err != nil {
+					t.Fatal(err)
+				}
+				gate := make(chan struct{})
+				var reads atomic.Int32
+				read := func() error {
+					if reads.Add(1) != 2 { // the first is before the response begins
+						return nil
+					}
+					<-gate
+					return (&twohop.Reset{Reason: twohop.ResetTrimmed, Start: tail, Tail: tail}).Error("c", twohop.Offset{})
+				}
+				engine.read.Store(&read)
+				f := s.follow("c", "offset=-1", "Accept", "text/event-stream")
+				giveUp := time.AfterFunc(patience, f.close)
+				defer giveUp.Stop()
+				<-engine.reading
+				<-engine.reading
+				end(s)
+				close(gate)
+				resets, controls := 0, 0
+				e, err := f.next()
+				for ; err == nil; e, err = f.next() {
+					switch e.name {
+					case "reset":
+						resets++
+					case "control":
+						controls += resets
+					}
+				}
+				if !errors.Is(err, io.EOF) || resets != 1 || controls != 1 {
+					t.Errorf("the response ends with %v, after %d resets and where it stands %d times", err, resets, controls)
+				}
+			}, all...)
+		})
+	}
 }

@@ -75,3 +75,18 @@ func TestConnectionAheadOfItsRequest(t *testing.T) {
 		}
 	}, loopModes...)
 }
+
+// The answer to a header that is far too large is not lost with what of it was
+// not read.
+func TestAnswerToAnUnreadHeader(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{})
+		for range 10 {
+			c := s.dial()
+			s.sendOn(c, "GET /v1/stream/c HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", 300<<10))
+			if got, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 431 ") {
+				t.Fatalf("got %q, %v", got, err)
+			}
+		}
+	}, loopModes...)
+}

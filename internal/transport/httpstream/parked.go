@@ -160,7 +160,7 @@ type reader struct {
 	budget tolerance     // of a poll or long poll
 	beat   time.Duration // of SSE: between heartbeats
 	ix     int32         // in its group, while waiting
-	need   int32         // of a request that arrived in part: its bytes, or 0 if its header tells no more
+	need   int32         // of a request that arrived in part: its bytes, or 0 if its header tells no more. After the last one: bytes dropped
 	ends   uint32        // of SSE: when it has had its age, in seconds since the process began
 	state  state
 	live   live
@@ -177,7 +177,9 @@ const (
 	partialWait = 500 * time.Millisecond // then a full HTTP server takes the request
 	maxPartial  = 1 << 20                // a larger one it takes at once
 	maxPipeline = 64                     // publishes under way on one connection
-	maxHeld     = 64 << 10               // of requests that wait for earlier answers to leave
+	maxHeld     = 64 << 10               // of requests that wait for earlier answers
+	maxDropped  = 1 << 20                // of what comes after the last request
+	dropWait    = 5 * time.Second        // for a peer to hear that its request was not read
 	idleWait    = 3 * time.Minute        // between requests
 	catchWait   = time.Second            // for what a long poll reads when its time has come
 )
@@ -237,25 +239,50 @@ func (p *parkedLoop) Readable(c *park.Conn) {
 		r.feed(b)
 		p.spare = b[:0] // like what Read returns, it is used no more
 	case busy, waiting, catching, ending:
-		// The next requests. Who sends many without reading answers is cut off.
-		if len(r.in)+len(b) > maxPartial {
-			c.Close()
-			return
-		}
-		r.in = append(r.in, b...)
+		r.later(b)
 	}
 }
 
-// held reports whether requests have to wait until answers have left.
+// later keeps what comes while a request is answered.
+func (r *reader) later(b []byte) {
+	if r.deaf() {
+		r.drop(b)
+		return
+	}
+	if r.in = append(r.in, b...); len(r.in) >= maxHeld && r.live == longPoll && r.state == waiting {
+		r.nothing() // if it went on without being read, its end would not be seen
+	}
+	r.readOn()
+}
+
+// deaf reports whether the last request has come. One that is looked into may yet
+// be handed over, with all that came behind it.
+func (r *reader) deaf() bool { return r.close && r.state != busy }
+
+// drop drops what comes after the last request.
+func (r *reader) drop(b []byte) {
+	if r.need += int32(len(b)); r.need > maxDropped { //nolint:gosec // a buffer
+		r.c.Close()
+	}
+}
+
+// held reports whether requests have to wait for earlier answers.
 func (r *reader) held() bool {
-	return r.state <= partial && (len(r.pubs) >= maxPipeline || r.c.Blocked() || r.close)
+	return r.state <= partial && (len(r.pubs) >= maxPipeline || len(r.pubs) > 0 && len(r.in) >= maxHeld || r.c.Blocked() || r.close)
+}
+
+// full reports whether the rest of what arrives is left with the kernel. A long
+// poll that waits is read, so that its end is seen.
+func (r *reader) full() bool {
+	return len(r.in) >= maxHeld && (r.held() || r.state > partial && r.state != waiting)
 }
 
 // hold keeps what arrives meanwhile. What is more stays with the kernel, and so
 // with the peer.
 func (r *reader) hold(b []byte) {
 	if r.close {
-		return // nothing comes after the last request
+		r.drop(b)
+		return
 	}
 	r.in = append(r.in, b...)
 	if r.state == partial && len(r.in) >= int(r.need) {
@@ -337,6 +364,10 @@ func (r *reader) feed(b []byte) {
 			r.keep(b)
 			return
 		}
+		if b = skipEmptyLines(b); len(b) == 0 {
+			r.rest()
+			return
+		}
 		n, verdict := wire.ParseRequest(b, &r.p.req)
 		size := n + r.p.req.ContentLength
 		whole := (verdict == wire.Plain || verdict == wire.Upgrade) && len(b) >= size
@@ -375,6 +406,15 @@ func (r *reader) feed(b []byte) {
 	}
 }
 
+// skipEmptyLines drops empty lines before a request: some clients end a body with
+// one (RFC 9112 2.2).
+func skipEmptyLines(b []byte) []byte {
+	for len(b) > 1 && b[0] == '\r' && b[1] == '\n' {
+		b = b[2:]
+	}
+	return b
+}
+
 // headComplete reports whether the header of the request at the start of b is
 // there wholly, with line ends of either form.
 func headComplete(b []byte) bool {
@@ -395,15 +435,28 @@ func (r *reader) header(b []byte) {
 	}
 }
 
-// abort answers an error and ends the connection.
+// abort answers an error and ends the connection. What the peer still sends is
+// dropped: closing at once would let the kernel reset the connection, and the
+// answer with it.
 func (r *reader) abort(err error) {
-	r.in, r.close, r.cors = nil, true, ""
+	r.in, r.need, r.close, r.cors = nil, 0, true, ""
 	r.send(r.p.errorBytes(nil, "", "", r.lines(), err, 0))
-	r.end()
+	r.c.CloseWrite()
+	if r.c.Blocked() {
+		r.end()
+		return
+	}
+	r.state = ending
+	r.c.SetDue(dropWait)
 }
 
 // keep keeps bytes for later.
-func (r *reader) keep(b []byte) { r.in, r.need = append([]byte(nil), b...), 0 }
+func (r *reader) keep(b []byte) {
+	r.in, r.need = nil, 0
+	if !r.deaf() {
+		r.in = append(r.in, b...)
+	}
+}
 
 // closes is whether the connection ends with the request: its peer wants that, or
 // is to go elsewhere.
@@ -461,7 +514,7 @@ func (r *reader) readOn() {
 	switch {
 	case !r.c.Open() || r.c.State != any(r): // it is a guest's, or closed
 	case !r.eof:
-		r.c.Pause(r.held() && len(r.in) >= maxHeld)
+		r.c.Pause(r.full())
 	case r.state <= partial && len(r.pubs) == 0 && !r.c.Blocked():
 		r.end()
 	}
@@ -486,8 +539,8 @@ func (r *reader) handOver(b []byte) {
 // postpone keeps requests until the answers before them have been sent. They
 // are looked at anew then, as if they came only now.
 func (r *reader) postpone(b []byte) {
-	r.keep(b)
 	r.close = false // is a matter of the first of them
+	r.keep(b)
 	r.rest()
 }
 

@@ -27,6 +27,7 @@ type group struct {
 	ch      *hub.Channel
 	wait    *time.Timer // for the budget
 	members int         // with those that catch up
+	gone    bool        // the channel is, or its feed broke
 }
 
 // Place implements hub.Member.
@@ -52,10 +53,19 @@ const turnReaders = 64
 // Turn implements park.Task.
 func (g *group) Turn() bool {
 	if g.Begin(g.p.loop.Time()) && (g.ch.Stale() || g.ch.Deleted()) {
-		g.disperse()
+		g.gone = true
+	}
+	if g.gone {
+		if g.disperse(); g.Len() > 0 {
+			return true
+		}
 	}
 	var page memo
-	if g.Look(turnReaders, func(r *reader) { r.visit(&page) }) {
+	if g.Look(turnReaders, func(r *reader) {
+		if r.visit(&page) {
+			g.Again()
+		}
+	}) {
 		return true
 	}
 	if after, more := g.Rest(); more {
@@ -82,10 +92,11 @@ func (m *memo) read(g *group, from twohop.Offset) *hub.View {
 	return m.view
 }
 
-// visit gives a waiting reader what it lacks.
-func (r *reader) visit(page *memo) {
+// visit gives a waiting reader what it lacks. It returns true if there is more,
+// and room for it.
+func (r *reader) visit(page *memo) (more bool) {
 	if r.c.Blocked() {
-		return // it catches up when it has room
+		return false // it catches up when it has room
 	}
 	v := page.read(r.g, r.at)
 	switch {
@@ -112,25 +123,28 @@ func (r *reader) visit(page *memo) {
 		r.c.Queue(b)
 		if v.Closed {
 			r.finish()
-		} else if !v.UpToDate && !r.c.Blocked() {
-			r.g.Again()
+			return false
 		}
+		return !v.UpToDate && !r.c.Blocked()
 	}
+	return false
 }
 
-// wait puts a reader that stands at an offset into its group. It returns false
-// if it had to be cut off.
-func (r *reader) wait(ch *hub.Channel, at twohop.Offset, q *query) bool {
+// wait puts a reader that stands at an offset into its group; b begins with its
+// request. It returns false if it had to be cut off, or the channel is opened
+// again first.
+func (r *reader) wait(b []byte, ch *hub.Channel, at twohop.Offset, a *ask) bool {
 	if r.eof {
 		r.c.Close() // nobody waits
 		return false
 	}
 	p := r.p
-	key := groupKey{ch, q.budget.time()}
+	key := groupKey{ch, a.q.budget.time()}
 	g := p.groups[key]
 	if g == nil {
 		if !p.h.hub.Adopt(ch) {
-			r.c.Close() // the channel left the hub this very moment
+			_, _ = wire.ParseRequest(b, &p.req) // other requests may have come since
+			r.open(b, ch.Name(), *a)            // it left the hub this very moment
 			return false
 		}
 		g = &group{p: p, ch: ch}
@@ -141,7 +155,7 @@ func (r *reader) wait(ch *hub.Channel, at twohop.Offset, q *query) bool {
 		p.groups[key] = g
 		ch.Watch(g)
 	}
-	r.live = q.live
+	r.live = a.q.live
 	r.count(1)
 	ch.AddReader(1)
 	r.g, r.at = g, at
@@ -177,11 +191,11 @@ func (r *reader) leave() {
 	}
 }
 
-// disperse ends all responses of a channel that is gone, or whose feed broke:
-// the clients ask again, and are told.
+// disperse ends some of the responses of a channel that is gone, or whose feed
+// broke: the clients ask again, and are told.
 func (g *group) disperse() {
 	reset := (&twohop.Reset{Reason: twohop.ResetDeleted}).Error(g.ch.Info().Name, twohop.Offset{})
-	for g.Len() > 0 {
+	for range min(turnReaders, g.Len()) {
 		r := g.Last()
 		deleted := g.ch.Deleted()
 		switch {
@@ -222,8 +236,7 @@ func (r *reader) catchUp() {
 		if len(v.Data) == 0 && !v.Closed {
 			return
 		}
-		r.visit(&memo{from: r.at, view: v, token: wire.CacheToken(r.p.loop.Time())})
-		if r.g == nil || v.UpToDate {
+		if !r.visit(&memo{from: r.at, view: v, token: wire.CacheToken(r.p.loop.Time())}) {
 			return
 		}
 	}
@@ -260,17 +273,19 @@ func (d *depth) Turn() bool {
 	}
 	r.state = waiting
 	d.g.Add(r)
+	r.readOn()
+	more := false
 	if d.err != nil {
 		r.failed(d.err)
-		return false
+	} else {
+		more = r.visit(&memo{from: d.at, view: d.view, token: wire.CacheToken(r.p.loop.Time())})
 	}
-	r.visit(&memo{from: d.at, view: d.view, token: wire.CacheToken(r.p.loop.Time())})
 	switch {
-	case r.g == nil || r.state != waiting:
+	case r.g != d.g || r.state != waiting:
 	case r.p.draining: // which began while it read
 		r.finish()
 	case r.c.Blocked():
-	case !d.view.UpToDate:
+	case more:
 		r.catchUp()
 	case d.g.ch.Ahead(r.at): // something happened while it was not in the group
 		d.g.Moved()
@@ -299,7 +314,7 @@ func (r *reader) failed(err error) {
 		v := r.g.ch.TryRead(r.at)
 		switch {
 		case r.c.Blocked():
-		case v != nil && len(v.Data) == 0: // say where it stands
+		case v != nil && len(v.Data) == 0 && !v.Closed: // say where it stands
 			r.c.Queue(r.frame(v, wire.CacheToken(r.p.loop.Time())))
 		default:
 			r.catchUp()

@@ -37,9 +37,9 @@ func (r *reader) post(body, b []byte) bool {
 		r.handOver(b)
 		return false
 	}
-	contentType, hd := p.publishFields()
+	contentType, hd, ok := p.publishFields()
 	u := &publish{r: r, came: time.Now()}
-	if p.h.fill(&u.a, name, contentType, hd, body) != nil {
+	if !ok || p.h.fill(&u.a, name, contentType, hd, body) != nil {
 		r.handOver(b)
 		return false
 	}
@@ -57,11 +57,17 @@ func (r *reader) post(body, b []byte) bool {
 }
 
 // publishFields finds the content type, and the other fields where they matter.
-func (p *parkedLoop) publishFields() (contentType string, hd http.Header) {
+// It returns false if there are two content types.
+func (p *parkedLoop) publishFields() (contentType string, hd http.Header, ok bool) {
+	given := false
 	for i := range p.req.Fields[:p.req.N] {
 		f := &p.req.Fields[i]
 		switch c := f.Name[0] | 0x20; {
 		case c == 'c' && f.Is("content-type"):
+			if given {
+				return "", nil, false
+			}
+			given = true
 			if string(f.Value) == "application/json" {
 				contentType = "application/json" // without allocating
 			} else {
@@ -74,7 +80,7 @@ func (p *parkedLoop) publishFields() (contentType string, hd http.Header) {
 			hd.Add(string(f.Name), string(f.Value))
 		}
 	}
-	return contentType, hd
+	return contentType, hd, true
 }
 
 // finish takes the engine's answer, on whatever goroutine.

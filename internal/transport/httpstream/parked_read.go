@@ -31,19 +31,24 @@ type ask struct {
 // not to be read on for now: it was handed over.
 func (r *reader) get(b []byte) (stop bool) {
 	p := r.p
-	ch, name, ok := p.channel()
 	var a ask
-	if !ok || string(p.req.Method) != http.MethodGet || p.req.ContentLength > 0 || !p.fields(&a) {
+	if string(p.req.Method) != http.MethodGet || p.req.ContentLength > 0 || !p.fields(&a) {
+		r.handOver(b)
+		return true
+	}
+	simple := a.lastID == "" && p.query(&a.q) // others are judged before the channel is looked at, which renews its TTL
+	ch, name, ok := p.channel(simple)
+	if !ok {
 		r.handOver(b)
 		return true
 	}
 	r.close = p.closes()
-	if ch == nil {
+	if ch == nil && simple {
 		if ch = p.h.hub.TryOpen(name); ch != nil {
 			defer ch.Close()
 		}
 	}
-	if ch == nil || a.lastID != "" || !p.query(&a.q) {
+	if ch == nil {
 		r.open(b, name, a)
 	} else {
 		r.begin(b, ch, ch.Locate(a.q.from), &a)
@@ -52,9 +57,10 @@ func (r *reader) get(b []byte) (stop bool) {
 }
 
 // channel is the request's channel, if it is one that clients may read and write
-// and its name needs no decoding: as it is read now, or nil if it has to be opened.
-func (p *parkedLoop) channel() (ch *hub.Channel, name string, ok bool) {
-	if path, found := bytes.CutPrefix(p.req.Path, []byte(streamPrefix)); found {
+// and its name needs no decoding: as it is read now, if it is to be looked at, or
+// nil if it has to be opened.
+func (p *parkedLoop) channel(look bool) (ch *hub.Channel, name string, ok bool) {
+	if path, found := bytes.CutPrefix(p.req.Path, []byte(streamPrefix)); found && look {
 		if ch = p.h.hub.Peek(path); ch != nil {
 			return ch, ch.Name(), !twohop.Reserved(ch.Name())
 		}
@@ -73,12 +79,15 @@ func (p *parkedLoop) channelName() (string, bool) {
 	return name, twohop.CheckName(name, p.h.opts.NameBytes) == nil && !twohop.Reserved(name)
 }
 
-// fields reads the header fields of a GET that matter here.
+// fields reads the header fields of a request that matter here. It returns false
+// if the server may not be asked so, or one is given twice: then it is for the
+// full HTTP server to say what that means.
 func (p *parkedLoop) fields(a *ask) bool {
 	var host, origin []byte
 	a.beat = p.h.opts.heartbeat(&p.req)
+	seen := 0
 	for i := range p.req.Fields[:p.req.N] {
-		f := &p.req.Fields[i]
+		f, bit := &p.req.Fields[i], 0
 		switch len(f.Name) {
 		case 4:
 			if f.Is("host") {
@@ -86,17 +95,21 @@ func (p *parkedLoop) fields(a *ask) bool {
 			}
 		case 6:
 			if f.Is("accept") {
-				a.accepts = bytes.Contains(f.Value, []byte("text/event-stream"))
+				bit, a.accepts = 1, bytes.Contains(f.Value, []byte("text/event-stream"))
 			} else if f.Is("origin") {
-				origin = f.Value
+				bit, origin = 2, f.Value
 			}
 		case 13:
 			if f.Is("if-none-match") {
-				a.match = string(f.Value)
+				bit, a.match = 4, string(f.Value)
 			} else if f.Is("last-event-id") {
-				a.lastID = string(f.Value)
+				bit, a.lastID = 8, string(f.Value)
 			}
 		}
+		if seen&bit != 0 {
+			return false
+		}
+		seen |= bit
 	}
 	return p.known(host) && (len(origin) == 0 || p.cors(a, string(host), string(origin)))
 }
@@ -266,7 +279,7 @@ func (o *opened) Turn() bool {
 		r.handOver(append(o.bytes, r.in...))
 		return false
 	case o.view != nil:
-		r.answer(o.ch, o.view, &o.a)
+		r.answer(o.bytes, o.ch, o.view, &o.a)
 	default:
 		r.begin(o.bytes, o.ch, o.at, &o.a)
 	}
@@ -278,28 +291,28 @@ func (o *opened) Turn() bool {
 func (r *reader) begin(b []byte, ch *hub.Channel, at twohop.Offset, a *ask) {
 	if a.q.live == poll && a.q.atTail() {
 		if v, err := ch.ReadTail(); err == nil {
-			r.answer(ch, v, a)
+			r.answer(b, ch, v, a)
 			return
 		}
 	}
 	if a.q.live != poll && ch.AtTail(at, &r.p.nothing) {
-		r.answer(ch, &r.p.nothing, a)
+		r.answer(b, ch, &r.p.nothing, a)
 		return
 	}
 	if v := ch.TryRead(at); v != nil {
-		r.answer(ch, v, a)
+		r.answer(b, ch, v, a)
 		return
 	}
 	r.fetch(b, ch, at, *a)
 }
 
-// answer begins with a page.
-func (r *reader) answer(ch *hub.Channel, v *hub.View, a *ask) {
+// answer begins with a page; b begins with the request.
+func (r *reader) answer(b []byte, ch *hub.Channel, v *hub.View, a *ask) {
 	p := r.p
 	r.cors, r.budget = a.cors, a.q.budget
 	switch a.q.live {
 	case sse:
-		r.stream(ch, v, a)
+		r.stream(b, ch, v, a)
 	case longPoll:
 		r.token = wire.NextCacheToken(p.loop.Time(), a.q.token, a.q.hasToken)
 		r.now = !a.q.cacheable()
@@ -309,7 +322,7 @@ func (r *reader) answer(ch *hub.Channel, v *hub.View, a *ask) {
 		case v.Closed:
 			r.empty(ch.Info(), v)
 		default:
-			if r.wait(ch, v.Next, &a.q) {
+			if r.wait(b, ch, v.Next, a) {
 				r.c.SetDue(p.h.opts.LongPoll)
 			}
 		}
@@ -327,7 +340,7 @@ func (r *reader) answer(ch *hub.Channel, v *hub.View, a *ask) {
 }
 
 // stream begins an SSE response.
-func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
+func (r *reader) stream(b []byte, ch *hub.Channel, v *hub.View, a *ask) {
 	p := r.p
 	info := ch.Info()
 	r.enc, r.json = a.q.encoding(info.ContentType), info.JSON()
@@ -342,21 +355,23 @@ func (r *reader) stream(ch *hub.Channel, v *hub.View, a *ask) {
 	head = append(head, "\r\n"...)
 	head = wire.AppendChunk(head, func(dst []byte) []byte { return a.q.budget.appendEvent(wire.SSEOpen(dst, p.h.opts.Retry)) })
 	token := wire.NextCacheToken(p.loop.Time(), a.q.token, a.q.hasToken)
+	var page []byte // that is sent as all have it: who takes nothing is to have no copy of its own
 	if len(v.Data) == 0 {
 		head = r.appendFrame(head, v, token) // not worth keeping
-	} else {
-		head = append(head, r.frame(v, token)...)
+	} else if page = r.frame(v, token); len(head)+len(page) <= park.MaxCopy {
+		head, page = append(head, page...), nil
 	}
 	p.out = head
+	if !r.wait(b, ch, v.Next, a) {
+		return
+	}
 	maxAge := p.h.opts.MaxAge
 	r.ends = seconds(maxAge*4/5 + rand.N(maxAge*2/5)) //nolint:gosec // jitter, not a secret
 	p.h.opts.Answered(false, http.StatusOK, 0)
 	r.close, r.reset = true, a.accepts || a.lastID != ""
 	p.h.delivered(v)
-	if !r.wait(ch, v.Next, &a.q) {
-		return
-	}
 	r.send(head)
+	r.c.Queue(page)
 	if v.Closed {
 		r.finish()
 		return
@@ -442,23 +457,25 @@ func (r *reader) appendFrame(dst []byte, v *hub.View, token uint64) []byte {
 	})
 }
 
+// largePage is from where on copying the records into a frame costs more than a
+// header for each reader.
+const largePage = 64 << 10
+
 // page answers a poll, or a long poll that has something to tell.
 func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) {
 	p := r.p
 	if match != "" && !r.now && matches(match, wire.ETag(v.From, v.Next, v.UpToDate, v.Closed)) {
 		framing = notModified
 	}
-	encode := func(dst []byte) []byte {
-		return p.pageBytes(dst, &info, v, framing, r.token, r.now, r.budget.lines()+r.lines())
-	}
-	var b []byte
-	if r.cors != "" || r.now || r.close {
-		b = encode(nil)
+	if r.cors != "" || r.now || r.close || len(v.Data) >= largePage {
+		r.ownPage(&info, v, framing)
 	} else {
 		second := p.today()
-		b = v.Frame(framing, hub.FrameKey{
+		r.c.Queue(v.Frame(framing, hub.FrameKey{
 			Token: r.token, Room: wire.CacheTokenRoom(time.Unix(second, 0), r.token), Second: second, Budget: int64(r.budget),
-		}, aroundPage, encode)
+		}, aroundPage, func(dst []byte) []byte {
+			return appendPage(r.pageHead(dst, &info, v, framing), &info, v, framing)
+		}))
 	}
 	if framing == notModified {
 		p.h.opts.Answered(false, http.StatusNotModified, 0)
@@ -466,31 +483,63 @@ func (r *reader) page(info twohop.Info, v *hub.View, framing int, match string) 
 		p.h.opts.Answered(false, http.StatusOK, 0)
 		p.h.delivered(v)
 	}
-	r.c.Queue(b)
 	r.rest()
 }
 
-// pageBytes makes the answer to a poll or long poll.
-func (p *parkedLoop) pageBytes(dst []byte, info *twohop.Info, v *hub.View, framing int, token uint64, now bool, more string) []byte {
+// ownPage answers with a header of this reader's own. The records are sent as all
+// have them unless they are few: who takes nothing is to have no copy of its own.
+func (r *reader) ownPage(info *twohop.Info, v *hub.View, framing int) {
+	dst := r.pageHead(r.p.out[:0], info, v, framing)
+	data := v.Data
+	switch {
+	case framing == notModified || len(data) <= park.MaxCopy:
+		dst, data = appendPage(dst, info, v, framing), nil
+	case info.JSON():
+		dst, data = append(dst, '['), data[:len(data)-1]
+	}
+	r.p.out = dst
+	r.send(dst)
+	r.c.Queue(data)
+	if len(data) > 0 && info.JSON() {
+		r.c.Queue(arrayEnd)
+	}
+}
+
+var arrayEnd = []byte{']'}
+
+// appendPage appends the body of the answer to a poll or long poll.
+func appendPage(dst []byte, info *twohop.Info, v *hub.View, framing int) []byte {
+	switch {
+	case framing == notModified:
+		return dst
+	case info.JSON():
+		return wire.JSONArray(dst, v.Data)
+	}
+	return append(dst, v.Data...)
+}
+
+// pageHead appends its header.
+func (r *reader) pageHead(dst []byte, info *twohop.Info, v *hub.View, framing int) []byte {
+	p := r.p
 	if framing == notModified {
 		dst = append(dst, "HTTP/1.1 304 Not Modified\r\n"...)
 	} else {
 		dst = append(dst, "HTTP/1.1 200 OK\r\n"...)
 	}
 	dst = append(append(append(dst, "Content-Type: "...), info.ContentType...), "\r\n"...)
-	dst = p.place(dst, info, v, token)
+	dst = p.place(dst, info, v, r.token)
 	switch {
-	case now:
+	case r.now:
 		dst = append(dst, "Cache-Control: no-store\r\n"...)
 	case v.UpToDate && framing != longPollPage:
 		dst = append(dst, "Cache-Control: public, max-age=1\r\n"...)
 	default:
 		dst = append(dst, "Cache-Control: public, max-age=60, stale-while-revalidate=300\r\n"...)
 	}
-	if !now {
+	if !r.now {
 		dst = append(append(append(dst, "ETag: "...), wire.ETag(v.From, v.Next, v.UpToDate, v.Closed)...), "\r\n"...)
 	}
-	dst = append(p.common(dst), more...)
+	dst = append(append(p.common(dst), r.budget.lines()...), r.lines()...)
 	if framing == notModified {
 		return append(dst, "\r\n"...)
 	}
@@ -499,11 +548,7 @@ func (p *parkedLoop) pageBytes(dst []byte, info *twohop.Info, v *hub.View, frami
 		n = max(2, n+1)
 	}
 	dst = strconv.AppendInt(append(dst, "Content-Length: "...), int64(n), 10)
-	dst = append(dst, "\r\n\r\n"...)
-	if info.JSON() {
-		return wire.JSONArray(dst, v.Data)
-	}
-	return append(dst, v.Data...)
+	return append(dst, "\r\n\r\n"...)
 }
 
 // place appends the header lines that say where a page ends.

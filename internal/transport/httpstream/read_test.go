@@ -371,3 +371,69 @@ func TestPagesAreShared(t *testing.T) {
 		}
 	}, bubble...)
 }
+
+// A live reader is given all there is, also where that takes many pages and no
+// news comes after it.
+func TestManyPagesAndNoNews(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{hub: hub.Options{PageBytes: 10}})
+		s.create("c", asText)
+		const records = 30
+		var followers []*follower
+		follow := func(query string) {
+			f := s.follow("c", query)
+			giveUp := time.AfterFunc(patience, f.close)
+			t.Cleanup(func() { giveUp.Stop() })
+			followers = append(followers, f)
+		}
+		want := ""
+		all := func(what string) {
+			t.Helper()
+			for i, f := range followers {
+				for got := ""; got != want; {
+					e, err := f.next()
+					if err != nil {
+						t.Fatalf("%s: reader %d has %q: %v", what, i, got, err)
+					}
+					if e.name == "data" {
+						got += e.data
+					}
+				}
+			}
+		}
+		for range 3 {
+			follow("offset=now&budget=1s")
+		}
+		s.settle("c", 3)
+		for i := range 3 { // within the budget, so they are all there when the round begins
+			r := fmt.Sprintf("%08d", i)
+			s.publish("c", asText, r)
+			want += r
+		}
+		all("one round")
+		for i := 3; i < records; i++ {
+			r := fmt.Sprintf("%08d", i)
+			s.publish("c", asText, r)
+			want += r
+		}
+		followers = nil
+		for range 3 {
+			follow("offset=-1")
+		}
+		all("far behind in the tail buffer")
+	}, all...)
+}
+
+// Of a header that is given twice the first counts, on all paths.
+func TestFieldsGivenTwice(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{})
+		o := s.letters(3)
+		if r := s.read("c", "offset=-1", "Last-Event-ID", o[1], "Last-Event-ID", o[2]); r.body != "bc" {
+			t.Errorf("two places to begin at: %d %q", r.status, r.body)
+		}
+		tag := s.read("c", "offset=-1").get("ETag")
+		s.expect(s.read("c", "offset=-1", "If-None-Match", `"x"`, "If-None-Match", tag), 200, "")
+		s.expect(s.read("c", "offset=-1", "If-None-Match", tag, "If-None-Match", `"x"`), 304, "")
+	}, all...)
+}

@@ -155,8 +155,12 @@ func (h *Handler) append(w http.ResponseWriter, r *http.Request, name string) er
 	if err != nil {
 		return err
 	}
+	contentType, err := only(r.Header, "Content-Type")
+	if err != nil {
+		return err
+	}
 	a := &twohop.Append{}
-	if err := h.fill(a, name, r.Header.Get("Content-Type"), r.Header, body); err != nil {
+	if err := h.fill(a, name, contentType, r.Header, body); err != nil {
 		return h.mismatchOr(r, a, err)
 	}
 	ack, err := h.hub.Append(r.Context(), a)
