@@ -304,7 +304,8 @@ func TestPanicOfAHandler(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	for path, told := range map[string]bool{"/left/": false, "/broken/": true} {
+	for _, path := range []string{"/left/", "/broken/"} {
+		told := path == "/broken/"
 		func() {
 			defer func() {
 				if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // it is any value

@@ -65,6 +65,8 @@ func assemble(c *config.Config, restored bool, log *slog.Logger, answered func(p
 		AllowPrivate:   c.Webhooks.AllowPrivate,
 		WebhookTimeout: c.Webhooks.Timeout,
 		NameBytes:      int(c.Limits.NameBytes),
+		BodyBytes:      c.Limits.BodyBytes,
+		BodyTime:       c.Limits.BodyTime,
 		Log:            log.With("component", "subscription"),
 	})
 	subs.Store(p.subscriptions)

@@ -106,6 +106,10 @@ func (m *Manager) answerError(w http.ResponseWriter, r *http.Request, err error)
 			m.opt.Log.Error("subscription request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		}
 	}
+	switch e.err.Code { //nolint:exhaustive // the others leave the connection as it is
+	case twohop.CodeTooLarge, twohop.CodeTimeout, twohop.CodeBodyCut:
+		w.Header().Set("Connection", "close")
+	}
 	if e.allow != "" {
 		w.Header().Set("Allow", e.allow)
 	}

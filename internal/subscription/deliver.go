@@ -37,6 +37,9 @@ func (s *sub) deliver(ctx, life context.Context) {
 		return
 	}
 	s.attempt = false
+	if s.st.Wake == nil || s.st.Wake.AttemptUntil.IsZero() {
+		return // the worker has called back in this very turn
+	}
 	w := *s.st.Wake
 	until := w.AttemptUntil
 	r := result{wakeID: w.ID, attempt: w.Attempt}

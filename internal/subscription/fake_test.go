@@ -28,6 +28,7 @@ type fakeStore struct {
 	epoch uint64
 	nodes []*Manager
 	mute  bool // the feed tells nothing
+	pages int  // that were listed
 
 	// before is called for each append, outside the lock. An error it returns is
 	// the append's answer; carried says that the append takes effect all the same.
@@ -235,6 +236,7 @@ func (f *fakeStore) Last(ctx context.Context, name string, n uint64) (twohop.Off
 func (f *fakeStore) List(ctx context.Context, glob, after string, n int) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.pages++
 	names := slices.Sorted(maps.Keys(f.logs))
 	names = slices.DeleteFunc(names, func(s string) bool { return s <= after || !twohop.Match(glob, s) })
 	return names[:min(n, len(names))], ctx.Err()

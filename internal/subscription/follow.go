@@ -127,17 +127,13 @@ func (s *sub) roomDue() time.Time {
 // look finds the channels that the pattern matches, and asks for the tails that
 // are not known. If time runs out, the next call goes on from there.
 func (s *sub) look(ctx context.Context) error {
-	names, err := s.m.list(ctx, s.glob)
+	err := s.unlinked(ctx, func(name string) (more bool, err error) {
+		err = s.discover(ctx, name)
+		_, more = s.st.Links[name] // else there is no room
+		return more, err
+	})
 	if err != nil {
 		return err
-	}
-	for _, name := range names {
-		if _, linked := s.st.Links[name]; linked || !s.matches(name) {
-			continue
-		}
-		if err := s.discover(ctx, name); err != nil {
-			return err
-		}
 	}
 	if err := s.ask(ctx); err != nil {
 		return err
@@ -146,25 +142,27 @@ func (s *sub) look(ctx context.Context) error {
 	return nil
 }
 
-// list returns the names of all channels that a pattern matches, but for the
-// server's own.
-func (m *Manager) list(ctx context.Context, g glob) ([]string, error) {
-	if g == nil {
-		return nil, nil
+// unlinked calls f for the channels that the pattern matches and that are not
+// linked, until f wants no more: a store may have millions.
+func (s *sub) unlinked(ctx context.Context, f func(name string) (more bool, err error)) error {
+	if s.glob == nil {
+		return nil
 	}
-	var names []string
 	for after := ""; ; {
-		page, err := m.store.List(ctx, g.scope(), after, listPage)
+		page, err := s.m.store.List(ctx, s.glob.scope(), after, listPage)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, name := range page {
-			if g.matches(name) && !twohop.Reserved(name) {
-				names = append(names, name)
+			if _, linked := s.st.Links[name]; linked || !s.matches(name) {
+				continue
+			}
+			if more, err := f(name); !more || err != nil {
+				return err
 			}
 		}
 		if len(page) < listPage {
-			return names, nil
+			return nil
 		}
 		after = page[len(page)-1]
 	}

@@ -222,6 +222,38 @@ func TestFullSubscription(t *testing.T) {
 	})
 }
 
+// What a pattern matches beyond the channels that may be linked is not listed.
+func TestListingEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, h := newStore(), &hooks{}
+		h.answers(200, `{"done":true}`)
+		m, _ := f.nodeWith(t, h, Options{MaxStreams: 2})
+		f.put(t, "events/0")
+		f.put(t, "events/1")
+		want(t, m, 201, "PUT", "subscriptions/s", "", webhookConfig(nil))
+		for i := range 3 * listPage {
+			f.put(t, fmt.Sprintf("events/over-%d", i))
+		}
+		synctest.Wait()
+		before := f.pages
+		want(t, m, 400, "PUT", "subscriptions/wide", "", webhookConfig(nil))
+		if n := f.pages - before; n != 1 {
+			t.Errorf("%d pages were listed to refuse a subscription", n)
+		}
+		before = f.pages
+		m.Recheck()
+		synctest.Wait()
+		if n := f.pages - before; n != 1 {
+			t.Errorf("a subscription that is full listed %d pages", n)
+		}
+		f.post(t, "events/1", `1`)
+		synctest.Wait()
+		if n := len(h.all()); n != 1 {
+			t.Errorf("%d hooks", n)
+		}
+	})
+}
+
 // That a channel was deleted while a worker had it is not the worker's fault.
 func TestAckOfDeletedChannel(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"twohop"
@@ -46,6 +49,11 @@ func (m *Manager) base(r *http.Request) (string, error) {
 func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
+	if r.ContentLength != 0 {
+		// Also where nobody reads it: net/http then gets rid of it. Connections
+		// without deadlines (tests' recorders) do without.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(m.opt.BodyTime))
+	}
 	if err := m.route(w, r); err != nil {
 		m.answerError(w, r, err)
 	}
@@ -368,15 +376,22 @@ func (m *Manager) body(w http.ResponseWriter, r *http.Request, into any) error {
 
 func (m *Manager) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, m.opt.BodyBytes))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case err == nil:
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // as above
+		return raw, nil
+	case large:
 		return nil, &apiError{status: http.StatusRequestEntityTooLarge, ds: "INVALID_REQUEST", err: twohop.Error{
-			Code: twohop.CodeTooLarge, Message: "the body is too large", Hint: "send fewer streams or acks at a time"}}
+			Code: twohop.CodeTooLarge, Message: fmt.Sprintf("the body has more than %d bytes", m.opt.BodyBytes),
+			Hint: "send fewer streams or acks at a time; limits.body_bytes sets the limit"}}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &apiError{status: http.StatusRequestTimeout, ds: "INVALID_REQUEST", err: twohop.Error{
+			Code: twohop.CodeTimeout, Message: fmt.Sprintf("the body did not arrive within %v", m.opt.BodyTime),
+			Hint: "send it faster; limits.body_time sets the time"}}
 	}
-	if err != nil {
-		return nil, &apiError{status: http.StatusBadRequest, ds: "INVALID_REQUEST", err: twohop.Error{
-			Code: twohop.CodeBodyCut, Message: "the body ended too early", Hint: "send it again", Err: err}}
-	}
-	return raw, nil
+	return nil, &apiError{status: http.StatusBadRequest, ds: "INVALID_REQUEST", err: twohop.Error{
+		Code: twohop.CodeBodyCut, Message: "the body ended too early", Hint: "send it again", Err: err}}
 }
 
 // decode reads a JSON object; fields that are not known are ignored.

@@ -1,11 +1,15 @@
 package subscription
 
 import (
+	"bufio"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"twohop"
 )
@@ -85,6 +89,104 @@ func TestOtherBodies(t *testing.T) {
 			refused(t, m, 400, "INVALID_REQUEST", "subscriptions/p/ack", l.token, body)
 		}
 		want(t, m, 200, "POST", "subscriptions/p/ack", l.token, l.body(true))
+	})
+}
+
+// pipes is a listener of connections in memory.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p pipes) Close() error {
+	close(p)
+	return nil
+}
+
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
+
+// A body has its time to arrive, whatever is asked for. Who sends it in time may
+// ask for more on the same connection.
+func TestTimeOfBodies(t *testing.T) {
+	const most = 20 * time.Second
+	bubble(t, func(t *testing.T) {
+		m, _ := newStore().nodeWith(t, &hooks{}, Options{BodyTime: most})
+		ln := make(pipes)
+		srv := &http.Server{Handler: m}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = srv.Serve(ln) // ends with ErrServerClosed
+		}()
+		defer func() {
+			_ = srv.Close() // of a listener in memory
+			<-done
+			time.Sleep(time.Second) // net/http lingers on connections that it closes
+		}()
+		body := `{"type":"webhook","pattern":"a","webhook":{"url":"http://localhost/"}}`
+		begin := func(method, path string) (net.Conn, *bufio.Reader) {
+			t.Helper()
+			near, far := net.Pipe()
+			ln <- far
+			head := method + " " + root + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 100\r\n\r\n"
+			if _, err := io.WriteString(near, head+body[:20]); err != nil {
+				t.Fatal(err)
+			}
+			return near, bufio.NewReader(near)
+		}
+		answered := func(in *bufio.Reader, status int) *http.Response {
+			t.Helper()
+			resp, err := http.ReadResponse(in, nil)
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+			}
+			if err != nil || resp.StatusCode != status {
+				t.Fatalf("%v, %v instead of %d", resp, err, status)
+			}
+			return resp
+		}
+		for _, c := range []struct {
+			method, path string
+			status       int
+		}{
+			{"PUT", "subscriptions/s", 408},
+			{"POST", "subscriptions/s/claim", 408},
+			{"POST", "subscriptions/s/ack", 408},
+			{"POST", "subscriptions/s/callback", 408},
+			{"POST", "subscriptions/s/other", 404},
+		} {
+			at := time.Now()
+			_, in := begin(c.method, c.path)
+			resp := answered(in, c.status)
+			if took := time.Since(at); took != most || !resp.Close {
+				t.Errorf("%s: answered after %v, the connection ends: %v", c.path, took, resp.Close)
+			}
+		}
+		conn, in := begin("PUT", "subscriptions/s")
+		time.Sleep(most - 1)
+		rest := body[20:] + strings.Repeat(" ", 100-len(body)) + "GET " + root + "subscriptions/s HTTP/1.1\r\nHost: x\r\n\r\n"
+		if _, err := io.WriteString(conn, rest); err != nil {
+			t.Fatal(err)
+		}
+		answered(in, 201)
+		answered(in, 200)
+	})
+}
+
+// After a body that was not read to its end, the connection cannot be used.
+func TestLargeBodyEndsItsConnection(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, _ := newStore().nodeWith(t, &hooks{}, Options{BodyBytes: 10})
+		rec := send(t, m, "PUT", "subscriptions/s", "", "{         }")
+		if rec.Code != 413 || rec.Header().Get("Connection") != "close" || !strings.Contains(rec.Body.String(), "more than 10 bytes") {
+			t.Errorf("%d %v %s", rec.Code, rec.Header(), rec.Body)
+		}
+		want(t, m, 400, "PUT", "subscriptions/s", "", "{        }")
 	})
 }
 
@@ -202,7 +304,7 @@ func TestLimits(t *testing.T) {
 		}
 		want(t, m, 201, "PUT", "subscriptions/s1", "", webhookConfig(nil))
 		out := want(t, m, 400, "PUT", "subscriptions/s2", "", webhookConfig(obj{"streams": []string{"a"}}))
-		if !strings.Contains(out["message"].(string), "4 channels, 3 are allowed") {
+		if !strings.Contains(out["message"].(string), "more than 3 channels") {
 			t.Errorf("%v", out)
 		}
 		want(t, m, 400, "POST", "subscriptions/s1/streams", "", obj{"streams": []string{"a"}})

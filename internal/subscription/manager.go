@@ -29,6 +29,7 @@ type Options struct {
 	MaxStreams       int           // channels linked to one subscription, 0 is 10,000
 	NameBytes        int           // length of a channel's name, 0 is 255
 	BodyBytes        int64         // length of a request's body, 0 is 1 MiB
+	BodyTime         time.Duration // for a request's body to arrive, 0 is a minute
 
 	// Transport sends webhooks in place of the built-in one, and then has to
 	// judge the addresses that it connects to.
@@ -51,6 +52,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.BodyBytes <= 0 {
 		o.BodyBytes = 1 << 20
+	}
+	if o.BodyTime <= 0 {
+		o.BodyTime = time.Minute
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

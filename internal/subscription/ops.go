@@ -135,17 +135,16 @@ func (m *Manager) create(ctx context.Context, id string, c *config, hash, base s
 
 // found links what exists and writes the first state.
 func (s *sub) found(ctx context.Context) (bool, error) {
-	names, err := s.m.list(ctx, s.glob)
+	most := s.m.opt.MaxStreams
+	err := s.unlinked(ctx, func(name string) (more bool, err error) {
+		s.st.Links[name] = link{}
+		return len(s.st.Links) <= most, nil
+	})
 	if err != nil {
 		return false, err
 	}
-	for _, name := range names {
-		if _, linked := s.st.Links[name]; !linked && s.matches(name) {
-			s.st.Links[name] = link{}
-		}
-	}
-	if n := len(s.st.Links); n > s.m.opt.MaxStreams {
-		return false, badField("pattern", "and streams match %d channels, %d are allowed", n, s.m.opt.MaxStreams)
+	if len(s.st.Links) > most {
+		return false, badField("pattern", "and streams match more than %d channels, no more are allowed", most)
 	}
 	for name, l := range s.st.Links {
 		if l.Acked, err = s.m.tailNow(ctx, name); err != nil {

@@ -379,6 +379,46 @@ func TestWebhookCallbackBeforeTheAnswer(t *testing.T) {
 	})
 }
 
+// A worker that calls back when the next attempt is due has the wake, or has
+// ended it: the attempt is not made any more.
+func TestWebhookCallbackAtARetry(t *testing.T) {
+	for _, done := range []bool{true, false} {
+		t.Run(fmt.Sprintf("done %v", done), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f, h := newStore(), &hooks{}
+				m, _ := f.node(t, h)
+				h.answers(503, ``)
+				want(t, m, 201, "PUT", "subscriptions/s", "", webhookConfig(obj{"lease_ttl_ms": 60_000}))
+				f.put(t, "events/a", `1`)
+				synctest.Wait()
+				w := h.all()[0]
+				h.answers(200, `{"done":true}`)
+				slow := true
+				f.mu.Lock()
+				f.asked = func(name string) { // it becomes due while the callback's turn asks the store
+					if name == stateChannels+"s" && slow {
+						slow = false
+						time.Sleep(2 * time.Second)
+					}
+				}
+				f.mu.Unlock()
+				tail := w.body.Streams[0].Tail.String()
+				want(t, m, 200, "POST", "subscriptions/s/callback", w.body.Token, callback(w, done, "events/a", tail))
+				synctest.Wait()
+				if st := f.kept(t, "s"); len(h.all()) != 1 || (st.Wake == nil) != done || st.Retries != 0 || !st.NextAttempt.IsZero() {
+					t.Fatalf("%d hooks, stored: %+v", len(h.all()), st)
+				}
+				f.post(t, "events/a", `2`)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if got := h.all(); len(got) != 2 || got[1].body.Generation != 2 {
+					t.Errorf("after the next record: %d hooks", len(got))
+				}
+			})
+		})
+	}
+}
+
 func TestWebhookSurvivesARestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f, h := newStore(), &hooks{}

@@ -225,5 +225,9 @@ func (it *Item) records(a *twohop.Append) (recs Records, err error) {
 		it.fail("text and base64 cannot go into JSON", "use records")
 		return recs, it.Err
 	}
+	if it.Records != nil && !twohop.IsJSON(a.ContentType) {
+		it.fail("records are JSON and go into nothing else", "use text or base64, or leave out contentType")
+		return recs, it.Err
+	}
 	return recs, nil
 }

@@ -57,6 +57,30 @@ func TestItemIsItsOwn(t *testing.T) {
 	}
 }
 
+// Records are JSON, and what is text or base64 is not: none goes into a channel of
+// the other kind.
+func TestTypeOfAnItem(t *testing.T) {
+	f := func(members string, want twohop.Code) {
+		t.Helper()
+		it, err := ParseItem([]byte(`{"channel":"a",` + members + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = it.Append(255); code(err) != want {
+			t.Errorf("%s: %v, want %q", members, err, want)
+		}
+	}
+	f(`"records":[{"a":1}]`, "")
+	f(`"records":[{"a":1}],"contentType":"Application/JSON; charset=utf-8"`, "")
+	f(`"records":[{"a":1}],"contentType":"text/plain"`, twohop.CodeInvalidRequest)
+	f(`"records":[{"a":1}],"contentType":"application/octet-stream"`, twohop.CodeInvalidRequest)
+	f(`"records":[],"contentType":"text/plain","close":true`, "")
+	f(`"text":"1","contentType":"text/csv"`, "")
+	f(`"text":"1","contentType":"application/json"`, twohop.CodeInvalidRequest)
+	f(`"base64":"AA=="`, "")
+	f(`"base64":"AA==","contentType":"application/json"`, twohop.CodeInvalidRequest)
+}
+
 // What is a frame is JSON, and what is taken of it is what the standard library
 // reads.
 func FuzzParseClientFrame(f *testing.F) {

@@ -154,6 +154,13 @@ func (k *conn) serve() {
 	}
 }
 
+// serveAlone is serve where no other connection is served in the same turn: what
+// was read is not kept, as more may have come when the next one reads.
+func (k *conn) serveAlone() {
+	k.serve()
+	k.node.forget()
+}
+
 // hasten makes due what waits for a budget, or for its turn: the connection ends
 // before that.
 func (k *conn) hasten() {

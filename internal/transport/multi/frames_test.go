@@ -48,6 +48,7 @@ func TestRefusedFrames(t *testing.T) {
 			`{"type":"publish","id":"x","channel":"closed","records":[1]}`:                                                "closed",
 			`{"type":"publish","id":"x","channel":"c","text":"x"}`:                                                        "content_type_mismatch",
 			`{"type":"publish","id":"x","channel":"c","records":[]}`:                                                      "invalid_request",
+			`{"type":"publish","id":"x","channel":"made/x","records":[1],"contentType":"text/plain"}`:                     "invalid_request",
 			`{"type":"publish","id":"x","channel":"c"}`:                                                                   "invalid_request",
 			`{"type":"publish","id":"x","channel":"c","records":[1],"text":"x"}`:                                          "invalid_request",
 			`{"type":"publish","id":"x","channel":"c","base64":"?"}`:                                                      "invalid_request",

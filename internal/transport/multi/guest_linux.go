@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"twohop"
 	"twohop/internal/park"
@@ -37,7 +38,7 @@ func (h *Handler) Take(c *park.Conn, r *wire.Request, body, rest []byte, fields 
 	t := &track{h: h, n: n, c: c, host: host, lines: fields + terms.lines(), in: append([]byte(nil), rest...), close: r.Close}
 	c.State = t
 	c.SetDue(0)
-	t.s = n.newStream(parked{c}, t, q)
+	t.s = n.newStream(parked{c}, t, q, !r.Proxied())
 	t.s.start(q)
 	return true, true
 }
@@ -105,7 +106,7 @@ func (h *Handler) takeSocket(c *park.Conn, r *wire.Request, rest []byte, fields 
 		return false
 	}
 	h.opts.Answered(false, http.StatusSwitchingProtocols, 0)
-	heartbeat := h.opts.heartbeat(r)
+	heartbeat := h.opts.heartbeat(!r.Proxied())
 	s := n.newSocket(parked{c}, &a, heartbeat)
 	c.State = s // so that it hears of it if the connection breaks at once
 	s.start(&a, fields, heartbeat)
@@ -153,7 +154,6 @@ type track struct {
 	host   park.Host
 	in     []byte // came meanwhile: the next requests
 	close  bool   // after the answer
-	paused bool   // is not read from
 	ending bool   // closes when all is sent
 }
 
@@ -161,17 +161,18 @@ const maxWaiting = 64 << 10 // bytes of requests that wait for their turn; more 
 
 // Readable implements the loop's handler.
 func (t *track) Readable(c *park.Conn) {
+	if c.Paused() { // it broke
+		c.Close()
+		return
+	}
 	if len(t.in) >= maxWaiting {
-		if t.paused { // it broke
-			c.Close()
-			return
-		}
-		t.paused = true
 		c.Pause(true)
 		return
 	}
 	b, ok := c.Read()
 	switch {
+	case !ok && c.HalfClosed() && t.s.halfClosed():
+		c.Pause(true)
 	case !ok:
 		c.Close()
 	case !t.close: // else nothing is served after the answer
@@ -201,9 +202,9 @@ func (t *track) Due(c *park.Conn) {
 func (t *track) Closed(*park.Conn) { t.s.gone() }
 
 // begin implements carrier.
-func (t *track) begin() {
+func (t *track) begin(heartbeat time.Duration) {
 	b := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n" +
-		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\nStream-Heartbeat: " + t.h.opts.Heartbeat.String() + "\r\n")
+		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nStream-Heartbeat: " + heartbeat.String() + "\r\n")
 	b = append(append(b, t.lines...), "\r\n"...)
 	t.close = true
 	t.h.opts.Answered(false, http.StatusOK, 0)

@@ -41,12 +41,13 @@ type Options struct {
 	direct time.Duration // Heartbeat of plain connections that show no proxy
 }
 
-// heartbeat is the pace on a loop's connection.
-func (o *Options) heartbeat(r *wire.Request) time.Duration {
-	if r.Proxied() {
-		return o.Heartbeat
+// heartbeat is the pace on a connection, which may be a plain one that shows no
+// proxy.
+func (o *Options) heartbeat(direct bool) time.Duration {
+	if direct {
+		return o.direct
 	}
-	return o.direct
+	return o.Heartbeat
 }
 
 func (o *Options) setDefaults() {

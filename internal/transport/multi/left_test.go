@@ -1,9 +1,12 @@
 package multi_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"net"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -153,4 +156,38 @@ func TestLeavesMeanwhile(t *testing.T) {
 			}, bubble...)
 		})
 	}
+}
+
+// A poll does not wait, so whoever sends no more after it still gets its answer,
+// when that was found.
+func TestPollOfTheHalfClosed(t *testing.T) {
+	run(t, func(t *testing.T, m mode) {
+		e := &gated{Engine: memlog.Open(memlog.Options{})}
+		t.Cleanup(func() {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		s := serve(t, m, setup{engine: e})
+		s.create("a", asText)
+		s.publish("a", "x")
+		for range 20 { // it is seen at some moment
+			open := e.shut()
+			c := s.dial()
+			get(t, c, "subscribe?channel=a&tail_records=1")
+			if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			s.eventually("the poll is under way", func() bool { return s.many.Stats().Polls.Load() == 1 })
+			open()
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.idle()
+		}
+	}, tcp)
 }

@@ -34,6 +34,7 @@ type socket struct {
 	late       int32 // bytes that came after the close
 	publishing int16
 	paused     bool // is not read from
+	yields     bool // what arrived waits for a turn
 	pinged     bool // the peer owes a sign of life
 	publishes  bool // has published
 	lone       bool // was told that SSE were enough
@@ -148,7 +149,7 @@ func (s *socket) drain() {
 		return
 	}
 	s.hasten()
-	s.serve()
+	s.serveAlone()
 	s.own(wire.AppendDrain(s.node.scratch(), s.node.h.delay()))
 	s.bye(websocket.CodeRestart, "the node leaves")
 }
@@ -183,7 +184,7 @@ func (s *socket) gone() {
 
 // stopped reports whether the client is not to be read from now.
 func (s *socket) stopped() bool {
-	return !s.closed && (s.busy || s.publishing >= maxPublishing || s.port.Blocked())
+	return !s.closed && (s.busy || s.yields || s.publishing >= maxPublishing || s.port.Blocked())
 }
 
 // stop leaves what arrives with the peer, for as long as the socket is stopped.
@@ -201,8 +202,24 @@ func (s *socket) resume() {
 	}
 	if s.paused && !s.stopped() {
 		s.paused = false
+		s.node.time = now()
+		s.asked, s.begun = s.node.time, s.node.time // until now nothing was read
 		s.port.Pause(false)
 	}
+}
+
+// yield leaves the rest of what arrived to a turn, so that others have theirs.
+func (s *socket) yield() {
+	s.yields = true
+	s.node.run.Post(s)
+}
+
+// Turn implements task.
+func (s *socket) Turn() bool {
+	s.yields = false
+	s.node.time = now()
+	s.resume()
+	return false
 }
 
 // room is called when all that was queued has been sent.
@@ -213,8 +230,7 @@ func (s *socket) room() {
 		return
 	}
 	s.node.time = now()
-	s.node.forget()
-	s.serve()
+	s.serveAlone()
 	s.resume()
 }
 
@@ -235,11 +251,18 @@ func (s *socket) came(b []byte) {
 	s.feed(b)
 }
 
+// feedBytes is from which size on messages are enough for one turn: what arrived
+// at once may inflate to a thousand times as much.
+const feedBytes = 256 << 10
+
 // feed serves messages. Only the last of several pings is answered.
 func (s *socket) feed(b []byte) {
 	var pong []byte
 	idle := s.read.Idle()
-	for len(b) > 0 && !s.closed {
+	for served := 0; len(b) > 0 && !s.closed; {
+		if served >= feedBytes {
+			s.yield()
+		}
 		if s.stopped() {
 			rest := bytes.Clone(b)
 			s.in = &rest
@@ -254,6 +277,7 @@ func (s *socket) feed(b []byte) {
 		idle = idle || m.Kind == websocket.Text
 		switch m.Kind {
 		case websocket.Text:
+			served += len(m.Payload)
 			s.message(m.Payload)
 		case websocket.Ping:
 			pong = websocket.AppendPong(pong[:0], m.Payload)
@@ -389,6 +413,7 @@ func (s *socket) due() {
 			return
 		}
 		s.stuck, next = int32(unsent), 2*beat //nolint:gosec // some pages
+	case s.pinged && s.paused: // what it answered may be there, unread
 	case s.pinged && n.time.since(s.asked) >= 2*beat:
 		s.bye(websocket.CodeIdle, "no answer to a ping")
 		return
@@ -408,7 +433,7 @@ func (s *socket) due() {
 		}
 		next = min(next, socketIdle-idle)
 	}
-	if !s.read.Idle() && !s.stopped() {
+	if !s.read.Idle() && !s.paused && !s.stopped() {
 		took := n.time.since(s.begun)
 		if took >= o.MessageTime {
 			s.bye(websocket.CodeIdle, "a message took too long to arrive")

@@ -23,6 +23,7 @@ type solo struct {
 	queue  [][]byte
 	size   int
 	timer  *time.Timer
+	late   bool // the timer has fired
 	closed bool
 
 	mu     sync.Mutex // guards posted; a leaf
@@ -75,7 +76,7 @@ func (p *solo) cut() {
 func (p *solo) serve(c held, over <-chan struct{}) {
 	defer p.timer.Stop()
 	var turns []task
-	for {
+	for much := false; ; {
 		turns = append(p.take(), turns...) // answers before what takes turns
 		keep := turns[:0]
 		for _, t := range turns {
@@ -85,7 +86,14 @@ func (p *solo) serve(c held, over <-chan struct{}) {
 		}
 		clear(turns[len(keep):])
 		turns = keep
-		much := p.Blocked()
+		if p.late {
+			p.late = false
+			c.due() // only now: what came during a long write may be what it waits for
+		}
+		if much {
+			c.room()
+		}
+		much = p.Blocked()
 		p.Flush()
 		if p.closed {
 			return
@@ -93,22 +101,19 @@ func (p *solo) serve(c held, over <-chan struct{}) {
 		if much || len(turns) > 0 {
 			select {
 			case <-p.timer.C:
-				c.due()
+				p.late = true
 			case <-over:
 				return
 			case <-p.stop:
 				return
 			default:
 			}
-			if much {
-				c.room()
-			}
 			continue
 		}
 		select {
 		case <-p.signal:
 		case <-p.timer.C:
-			c.due()
+			p.late = true
 		case <-over:
 			return
 		case <-p.stop:
@@ -156,8 +161,8 @@ func (p *solo) Flush() {
 // Blocked implements port.
 func (p *solo) Blocked() bool { return p.size >= eventSize }
 
-// Unsent implements port: what is queued is sent, or the connection ends.
-func (p *solo) Unsent() int { return p.size }
+// Unsent implements port: what is queued has only just been, as writing blocks.
+func (p *solo) Unsent() int { return 0 }
 
 // Favor implements port: there are no others.
 func (p *solo) Favor() {}
@@ -172,6 +177,7 @@ func (p *solo) Pause(on bool) {
 // SetDue implements port.
 func (p *solo) SetDue(d time.Duration) {
 	p.timer.Stop()
+	p.late = false
 	if d > 0 {
 		p.timer.Reset(d)
 	}

@@ -21,8 +21,8 @@ const (
 
 // carrier is the HTTP around a stream.
 type carrier interface {
-	// begin begins an SSE response.
-	begin()
+	// begin begins an SSE response, with the pause after which silence is broken.
+	begin(heartbeat time.Duration)
 	// event sends an event of size bytes, in pieces that do not change.
 	event(size int, pieces [][]byte)
 	// finish ends the SSE response.
@@ -48,6 +48,7 @@ type stream struct {
 	over    bool // it has ended
 	late    bool // an id is to follow the events
 	waited  bool // a long poll has waited for long enough
+	direct  bool // on a plain connection that shows no proxy
 }
 
 const (
@@ -59,8 +60,8 @@ const (
 )
 
 // newStream begins a request.
-func (n *node) newStream(p port, c carrier, q *wire.Subscribe) *stream {
-	s := &stream{conn: conn{port: p, node: n}, http: c, resumed: q.Resume != ""}
+func (n *node) newStream(p port, c carrier, q *wire.Subscribe, direct bool) *stream {
+	s := &stream{conn: conn{port: p, node: n}, http: c, direct: direct, resumed: q.Resume != ""}
 	switch q.Live {
 	case "sse":
 		s.live = sse
@@ -81,8 +82,8 @@ func (s *stream) start(q *wire.Subscribe) {
 	switch s.live {
 	case sse:
 		s.ends = n.time + ticks((o.MaxAge*4/5+rand.N(o.MaxAge*2/5))/tick) //nolint:gosec // jitter, not a secret
-		s.http.begin()
-		s.dueIn(o.Heartbeat)
+		s.http.begin(o.heartbeat(s.direct))
+		s.dueIn(o.heartbeat(s.direct))
 	case longPoll:
 		s.port.SetDue(o.LongPoll)
 	case poll:
@@ -316,7 +317,7 @@ func (s *stream) drain() {
 	case s.over || !s.opened: // begin looks again
 	case s.live == sse:
 		s.hasten()
-		s.serve()
+		s.serveAlone()
 		if s.over {
 			return
 		}
@@ -331,13 +332,12 @@ func (s *stream) drain() {
 // room is called when all that was queued has been sent.
 func (s *stream) room() {
 	s.node.time = now()
-	s.node.forget()
-	s.serve()
+	s.serveAlone()
 }
 
 // due looks after a request's time.
 func (s *stream) due() {
-	n, o := s.node, &s.node.h.opts
+	n := s.node
 	n.time = now()
 	if s.over {
 		return
@@ -347,17 +347,16 @@ func (s *stream) due() {
 		return
 	}
 	if int32(n.time-s.ends) >= 0 { //nolint:gosec // of moments near each other
-		n.forget()
 		s.hasten()
-		s.serve()
+		s.serveAlone()
 		s.finish()
 		return
 	}
 	if s.late && !s.port.Blocked() {
 		s.id()
 	}
-	next := o.Heartbeat
-	if quiet := n.time.since(s.spoke); quiet < o.Heartbeat {
+	next := n.h.opts.heartbeat(s.direct)
+	if quiet := n.time.since(s.spoke); quiet < next {
 		next -= quiet
 	} else if !s.port.Blocked() {
 		s.spoke = n.time
@@ -380,9 +379,18 @@ var heartbeat = []byte(wire.SSEHeartbeat)
 // timeUp ends the wait of a poll.
 func (s *stream) timeUp() {
 	s.waited = true
-	s.node.forget()
 	s.hasten()
-	s.serve()
+	s.serveAlone()
+}
+
+// halfClosed tells that the client sends no more. It gets the answer that is due
+// to it, but waits for none; if none is to come it returns false.
+func (s *stream) halfClosed() bool {
+	if !s.over && (s.live == sse || s.live == longPoll && s.opened && !s.reading) {
+		return false
+	}
+	s.waited = true
+	return true
 }
 
 // gone is called when the connection is closed.

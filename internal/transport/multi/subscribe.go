@@ -82,9 +82,13 @@ func (h *Handler) serveSubscribe(w http.ResponseWriter, r *http.Request) {
 	defer h.retire(p, n)
 	c := &response{w: w, p: p, h: h, terms: termsOf(q.Subs)}
 	p.write = c.write
-	s := n.newStream(p, c, q)
+	s := n.newStream(p, c, q, false)
 	s.start(q)
-	p.serve(s, r.Context().Done())
+	over := r.Context().Done()
+	if s.live == poll {
+		over = nil // it does not wait: who sends no more may still want the answer
+	}
+	p.serve(s, over)
 	s.gone()
 }
 
@@ -114,14 +118,14 @@ func (c *response) limit(d time.Duration) {
 }
 
 // begin implements carrier.
-func (c *response) begin() {
+func (c *response) begin(heartbeat time.Duration) {
 	// Its age, and about as long for a slow reader to take what was written.
 	c.limit(2 * c.h.opts.MaxAge)
 	hd := c.w.Header()
 	hd.Set("Content-Type", "text/event-stream")
 	hd.Set("Cache-Control", "no-cache, no-transform")
 	hd.Set("X-Accel-Buffering", "no")
-	hd.Set("Stream-Heartbeat", c.h.opts.Heartbeat.String())
+	hd.Set("Stream-Heartbeat", heartbeat.String())
 	c.terms.set(hd)
 	c.w.WriteHeader(http.StatusOK)
 	c.p.Queue(wire.SSEOpen(nil, c.h.opts.Retry))

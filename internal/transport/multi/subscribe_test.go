@@ -553,7 +553,7 @@ func TestCutStreams(t *testing.T) {
 // go on.
 func TestOneOfManyIsRefused(t *testing.T) {
 	run(t, func(t *testing.T, m mode) {
-		s := serve(t, m, setup{})
+		s := serve(t, m, setup{Options: multi.Options{Heartbeat: 15 * time.Second}})
 		s.create("a", asJSON)
 		s.create("b", asJSON)
 		open := map[string]func() *events{

@@ -124,7 +124,7 @@ func (l *line) read(first []byte) {
 	n := copy(buf, first)
 	for first = first[n:]; ; {
 		if n > 0 {
-			l.p.Post(&arrival{l, buf[:n]})
+			l.p.Post(&arrival{l, buf[:n], now()})
 			select {
 			case <-l.taken:
 			case <-l.p.stop:
@@ -154,14 +154,16 @@ func (l *line) pause(on bool) {
 
 // arrival is bytes that a client sent.
 type arrival struct {
-	l *line
-	b []byte
+	l  *line
+	b  []byte
+	at ticks
 }
 
 // Turn implements task.
 func (a *arrival) Turn() bool {
 	l := a.l
 	l.held = true
+	l.s.begun += now() - a.at // during a long write it could not be taken
 	l.s.came(a.b)
 	if l.s.stopped() {
 		l.s.stop()
