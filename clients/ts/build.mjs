@@ -15,7 +15,7 @@ process.chdir(fileURLToPath(new URL(".", import.meta.url)))
 // Names of members that only this package sees, which the script need not spell out.
 // None of them may be a name of the wire, of a browser, or of an event of the machine.
 const internal =
-  "answered best asked base broke blocked clock counts cursor deliver env expect failure fails fed feed forced frames isMade item joiners lane " +
+  "again answered best asked base broke blocked clock counts cursor deliver env expect failure fails fed feed forced frames isMade item joiners lane " +
   "lanes last lasted lost made next nextTransport note options ask pace patience phase place places pump reachable settle sinks subs suspects sync tried until useful wanted watch over"
 
 /** What an entry point makes of the sources, as small as it gets. */

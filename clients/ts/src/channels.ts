@@ -14,14 +14,6 @@ export interface Subscription extends Sub {
   readonly sinks: Set<Sink>
 }
 
-export const subscription = (channel: string, start: Start): Subscription => ({
-  channel,
-  from: start,
-  cursor: /_/.test(start.offset!) ? { phase: "live", offset: start.offset } : { phase: "new" },
-  budget: Infinity,
-  sinks: new Set(),
-})
-
 export const batchOf = (f: Frame): Batch => ({
   channel: f.channel!,
   records: f.records ?? [],

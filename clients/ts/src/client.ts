@@ -2,7 +2,7 @@
 
 import { environment } from "./env.js"
 import type { Clock } from "./env.js"
-import { TwohopError } from "./errors.js"
+import { closedError, TwohopError } from "./errors.js"
 import { follower, type Follower } from "./follower.js"
 import { connection, none } from "./hub.js"
 import type { Transports } from "./hub.js"
@@ -15,8 +15,8 @@ export type Share = (o: ConnectOptions & { url: string }, changed: () => void) =
 
 export class Client extends EventTarget {
   #hub?: Hub
-  /** Waits until it is clear whether tabs can share. */
-  readonly #do: (f: (h: Hub) => void) => void
+  /** Comes when it is clear whether tabs can share. */
+  readonly #ready: Promise<Hub>
   #transport: Transport | "auto"
   readonly #budget: number | string | undefined
 
@@ -25,13 +25,13 @@ export class Client extends EventTarget {
     const env = environment(o)
     this.#transport = o.transport ?? "auto"
     this.#budget = o.budget
-    const changed = (): void => void this.dispatchEvent(new Event("status"))
+    const changed = (): boolean => this.dispatchEvent(new Event("status"))
     const shared = o.shared && share?.({ ...o, url: env.base }, changed)
-    const ready = Promise.resolve(shared).then((hub) => {
+    this.#ready = Promise.resolve(shared).then((hub) => {
       this.#hub = hub || connection(env, transports, changed)
       changed()
+      return this.#hub
     })
-    this.#do = (f) => ready.then(() => f(this.#hub!))
   }
 
   /** What the connection does; a "status" event tells of changes other than counts. */
@@ -47,7 +47,7 @@ export class Client extends EventTarget {
   /** Changes the transport in mid-stream. The new one is made before the old one is dropped. */
   set transport(t: Transport | "auto") {
     this.#transport = t
-    this.#do((h) => h.force(t === "auto" ? undefined : t))
+    void this.#ready.then((h) => h.force(t === "auto" ? undefined : t))
   }
 
   /** Follows a channel; the follower is an async iterator of batches. */
@@ -57,7 +57,9 @@ export class Client extends EventTarget {
     const { tailRecords = 0 } = o
     const bad = ms >= 0 ? tailRecords !== tailRecords >>> 0 && "tailRecords" : "budget: " + budget
     if (bad) throw new TwohopError("invalid_parameter", "bad " + bad)
-    return follower(channel, ms, o, (what, f) => this.#do((h) => h[what](f)))
+    return follower(channel, ms, o, (what, f) =>
+      void this.#ready.then((h) => (h.status.state === "closed" ? f.end() : h[what](f))),
+    )
   }
 
   /** Publishes one value, or each value of an array. It is sent until it is answered, and takes effect once. */
@@ -68,12 +70,15 @@ export class Client extends EventTarget {
       const item = itemOf(channel, value, o)
       const stop = (): void => reject(signal!.reason as Error)
       signal?.addEventListener("abort", stop)
-      this.#do((h) => h.publish(item, signal).then(resolve, reject).finally(() => signal?.removeEventListener("abort", stop)))
+      this.#ready
+        .then((h) => (h.status.state === "closed" ? Promise.reject(closedError()) : h.publish(item, signal)))
+        .then(resolve, reject)
+        .finally(() => signal?.removeEventListener("abort", stop))
     })
   }
 
   /** Ends all followers, and gives up what is not published yet. */
   close(): void {
-    this.#do((h) => h.close())
+    void this.#ready.then((h) => h.close())
   }
 }

@@ -7,9 +7,9 @@
 
 import type { Frame } from "./types.js"
 
-/** new: it does not stand anywhere yet. live: it stands at its offset. ended: nothing more is taken. */
+/** live: it stands at its offset, or does not stand anywhere yet. ended: nothing more is taken. */
 export interface Cursor {
-  readonly phase: "new" | "live" | "ended"
+  readonly phase: "live" | "ended"
   readonly offset?: string
   readonly upToDate?: boolean
 }
@@ -37,8 +37,9 @@ const gone: Rule = (cursor) => ({ cursor })
 const subscribed: Rule = (c, _, f) => {
   const place = { at: f.offset }
   const news = f.upToDate && !c.upToDate
-  // A channel that did not exist was followed from the beginning of any log; now it has one of its own.
-  if (c.phase === "new" || /^[0_]+$/.test(c.offset!) || (news && f.offset === c.offset)) {
+  // Who stood nowhere stands there now, and who followed a channel that did not exist,
+  // from the beginning of any log: it has one of its own.
+  if (!/[1-9]/.test(c.offset!) || (news && f.offset === c.offset)) {
     return { cursor: { phase: "live", offset: f.offset, upToDate: f.upToDate }, place, deliver: news ? "marks" : undefined }
   }
   return { cursor: c, place }
@@ -70,11 +71,8 @@ const error: Rule = (c, place, f) => {
   return { cursor: { phase: "ended", offset: c.offset }, end: "error" }
 }
 
-const moving = { subscribed, data, reset, unsubscribed: gone, error }
-
 export const rules: Record<Cursor["phase"], Record<Kind, Rule>> = {
-  new: moving,
-  live: moving,
+  live: { subscribed, data, reset, unsubscribed: gone, error },
   ended: { subscribed: ignore, data: ignore, reset: ignore, unsubscribed: gone, error: ignore },
 }
 

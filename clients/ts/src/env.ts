@@ -34,7 +34,7 @@ export function environment(o: ConnectOptions & { clock?: Clock }): Env {
   const page = globalThis.location?.origin
   const base = o.url ? new URL(o.url, page) : /^http.*\/twohop.js$/.test(script) ? new URL(".", script) : page && new URL(page)
   if (!base || !/^http/.test(base.protocol)) {
-    throw new TwohopError("invalid_request", "no server", "name one: connect({ url })")
+    throw new TwohopError("invalid_request", "no server", "connect({ url })")
   }
   return {
     ...o,

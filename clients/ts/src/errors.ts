@@ -34,6 +34,8 @@ export const mends = (code?: string): boolean =>
 export const lost = (message: string): TwohopError =>
   new TwohopError("unavailable", message, "is it running?", { retry: true })
 
+export const closedError = (code = "closed"): TwohopError => new TwohopError(code, "client closed")
+
 /** An error of a frame, or of an item of a list. */
 export const told = (f: { code?: string; message?: string; hint?: string; offset?: string; channel?: string }): TwohopError =>
   new TwohopError(f.code!, f.message!, f.hint, { channel: f.channel, offset: f.offset, retry: mends(f.code) })

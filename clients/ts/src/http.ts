@@ -1,6 +1,6 @@
 // Requests, and what their answers say in headers.
 
-import { asError, lost, told, type TwohopError } from "./errors.js"
+import { asError, lost, told, TwohopError } from "./errors.js"
 import type { Env } from "./env.js"
 import type { Frame, Start } from "./types.js"
 
@@ -44,7 +44,12 @@ export interface Refusal extends TwohopError {
 /** Whether to try again: a fresh token may mend it, too. */
 export const again = ({ token }: Env, { retry, status }: TwohopError): boolean => retry !== false || (status === 401 && typeof token === "function")
 
-export const pathOf = (channel: string): string => "v1/stream/" + encodeURIComponent(channel).replace(/%2F/g, "/")
+export function pathOf(channel: string): string {
+  const path = "v1/stream/" + encodeURIComponent(channel).replace(/%2F/g, "/")
+  // Such a path is taken for another one, which may be a channel's.
+  if (/\/\.\.?(\/|$)/.test(path)) throw new TwohopError("invalid_name", "bad name: " + channel, "no . or ..", { retry: false })
+  return path
+}
 
 /** The parameters of where a subscription begins. */
 export function where(q: URLSearchParams, s: Start): URLSearchParams {
@@ -53,10 +58,11 @@ export function where(q: URLSearchParams, s: Start): URLSearchParams {
   return q
 }
 
-const beginning = "0000000000000000_0000000000000000"
+/** Where those stand who have nothing to go on from: the beginning of any log. */
+export const beginning = "0000000000000000_0000000000000000"
 
 /** One page of one channel, as the frame that it would be elsewhere. */
-export async function readPage(env: Env, channel: string, start: Start, live: boolean, signal: AbortSignal): Promise<Frame> {
+export async function readPage(env: Env, channel: string, start: Start, live: boolean | undefined, signal: AbortSignal): Promise<Frame> {
   const q = where(new URLSearchParams(), start)
   if (live) q.append("live", "long-poll")
   let answer: Response
@@ -65,11 +71,11 @@ export async function readPage(env: Env, channel: string, start: Start, live: bo
   } catch (e) {
     const r = (e as Refusal).reset
     if (!r) throw e
-    return { ...r, type: "reset", channel, offset: r.reason === "ahead" ? r.tail : r.reason === "deleted" ? beginning : r.start }
+    return { ...r, type: "reset", channel, offset: r.reason === "ahead" ? r.tail : (r.start ?? beginning) }
   }
   const has = (name: string): boolean => answer.headers.get(name) === "true"
   const offset = answer.headers.get("Stream-Next-Offset")
-  if (!offset) throw lost("not a twohop server")
+  if (!offset) throw lost("no twohop server")
   const closed = has("Stream-Closed")
   const frame: Frame = { type: "data", channel, offset, closed, upToDate: closed || has("Stream-Up-To-Date") }
   const type = answer.headers.get("Content-Type")!

@@ -1,10 +1,11 @@
 // The driver of the machine: lanes, timers and the events of the browser on one side,
 // the subscriptions and whoever follows on the other.
 
-import { batchOf, marksOf, subscription, type Subscription } from "./channels.js"
+import { batchOf, marksOf, type Subscription } from "./channels.js"
 import { take } from "./cursor.js"
 import type { Env } from "./env.js"
-import { lost, mends, told, TwohopError } from "./errors.js"
+import { lost, mends, told } from "./errors.js"
+import { beginning } from "./http.js"
 import { join } from "./join.js"
 import type { Lane, Line, Open } from "./lane.js"
 import { initial, step, type Effect, type Event } from "./machine.js"
@@ -31,15 +32,13 @@ interface Running extends Line {
 
 export const none = { bytesIn: 0, batches: 0, records: 0, reconnects: 0 }
 
-export const closedError = (): Error => new TwohopError("closed", "client closed")
-
 /** A connection of one's own. changed is called when its status may be another, but for counts. */
 export function connection(env: Env, transports: Transports, changed: () => void): Hub {
   const { clock } = env
   const lanes = new Map<number, Running>()
   const subs = new Map<string, Subscription>()
-  /** Who reads on its own, and what looks whether it can share now. */
-  const joining = new Map<Sink, [meet: () => void, stop: () => void]>()
+  /** Who reads on its own, and what looks whether it can share now, or need not read any more. */
+  const joining = new Map<Sink, (leaves?: true) => void>()
   const alive = new AbortController()
   const counts = { ...none }
   let again = new Set<string>()
@@ -57,7 +56,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
   let state = { ...initial(env.forced, blocked), reachable: globalThis.navigator?.onLine !== false }
 
   const serving = (): Running | undefined => lanes.get(state.lane)
-  const outbox = publisher(env, () => serving()?.isMade && serving()!.lane)
+  const outbox = publisher(env, () => serving()?.lane)
 
   const status = (): Status => ({
     ...counts,
@@ -82,14 +81,13 @@ export function connection(env: Env, transports: Transports, changed: () => void
     end: (error) => endAll((lastError = error)),
     timer(ms) {
       clock.clear(timer)
-      if (ms !== undefined) timer = clock.set(() => dispatch({ type: "timer" }), ms)
+      if (ms! < Infinity) timer = clock.set(() => dispatch({ type: "timer" }), ms!)
     },
   }
 
   function drop(n: number): void {
-    const r = lanes.get(n)
+    const r = lanes.get(n)!
     lanes.delete(n)
-    if (!r) return
     clock.clear(r.watch)
     r.lane!.close()
     outbox.lost(r.lane!)
@@ -165,13 +163,13 @@ export function connection(env: Env, transports: Transports, changed: () => void
         counts.batches++
         counts.records += batch.records.length
         for (const sink of sinks) sink.batch(batch)
-        for (const [meet] of joining.values()) meet()
       }
       if (t.again) {
         again.add(channel)
         schedule()
       }
       if (t.end) end(sub, t.end === "error" ? told(f) : undefined)
+      else for (const meet of joining.values()) meet()
     }
   }
 
@@ -208,7 +206,7 @@ export function connection(env: Env, transports: Transports, changed: () => void
     if (subs.get(sub.channel) === sub) subs.delete(sub.channel)
     again.add(sub.channel) // for who follows it in the same turn: elsewhere, or with another budget
     schedule()
-    for (const [meet] of joining.values()) meet()
+    for (const meet of joining.values()) meet()
   }
 
   function end(sub: Subscription, error?: Error): void {
@@ -222,7 +220,6 @@ export function connection(env: Env, transports: Transports, changed: () => void
 
   function enter(sink: Sink): void {
     const { channel } = sink
-    if (state.phase === "closed") return sink.end()
     let sub = subs.get(channel)
     const attach = (): void => {
       sub!.sinks.add(sink)
@@ -230,24 +227,29 @@ export function connection(env: Env, transports: Transports, changed: () => void
       tune(sub!)
     }
     if (!sub) {
-      subs.set(channel, (sub = subscription(channel, sink.at)))
+      sub = {
+        channel,
+        from: sink.at,
+        cursor: { phase: "live", offset: /_/.test(sink.at.offset!) ? sink.at.offset : undefined },
+        budget: Infinity,
+        sinks: new Set(),
+      }
+      subs.set(channel, sub)
       return attach()
     }
     const control = new AbortController()
-    const stop = (): void => {
+    const meet = (leaves?: true): void => {
+      const there = subs.get(channel) === sub
+      const { offset, upToDate } = sub!.cursor
+      // In a channel that does not exist yet, all stand at the beginning of any log who don't stand in one.
+      if (!leaves && there && (!offset || offset !== (upToDate && !/_/.test(sink.at.offset!) ? beginning : sink.at.offset))) return
       control.abort()
       joining.delete(sink)
-    }
-    const meet = (): void => {
-      const there = subs.get(channel) === sub
-      const { offset } = sub!.cursor
-      // In a channel that does not exist yet all stand at the same place, which is all zeros.
-      if (there && (!offset || (offset !== sink.at.offset && /[1-9]/.test(offset)))) return
-      stop()
+      if (leaves) return
       if (there) attach()
       else enter(sink) // there is nothing to share with any more
     }
-    joining.set(sink, [meet, stop])
+    joining.set(sink, meet)
     meet()
     void join(env, sub, sink, meet, control.signal)
   }
@@ -265,13 +267,12 @@ export function connection(env: Env, transports: Transports, changed: () => void
     enter,
 
     leave(sink) {
-      joining.get(sink)?.[1]()
+      joining.get(sink)?.(true)
       const sub = subs.get(sink.channel)
       if (sub?.sinks.delete(sink)) sub.sinks.size ? tune(sub) : forget(sub)
     },
 
     publish(item, signal) {
-      if (state.phase === "closed") return Promise.reject(closedError())
       const now = clock.now()
       writes = now - wrote < writePause ? writes + 1 : 1
       wrote = now
@@ -282,9 +283,9 @@ export function connection(env: Env, transports: Transports, changed: () => void
     close() {
       alive.abort()
       dispatch({ type: "close" })
-      outbox.close(closedError())
-      endAll()
+      outbox.close()
       for (const sink of joining.keys()) sink.end()
+      endAll() // and what those who read on their own follow then
     },
   }
 }

@@ -17,7 +17,7 @@ const patience = 60_000
 /** Reads for the sink until the signal ends it, and calls meet behind each page. */
 export async function join(env: Env, { channel }: Subscription, sink: Sink, meet: () => void, signal: AbortSignal): Promise<void> {
   const { clock } = env
-  let live = false
+  let live: boolean | undefined
   let fails = 0
   while (!signal.aborted) {
     const begun = clock.now()
@@ -32,7 +32,7 @@ export async function join(env: Env, { channel }: Subscription, sink: Sink, meet
         await sleep(clock, begun + 1000 - clock.now(), page.signal)
         continue
       }
-      live = !!f.upToDate
+      live = f.upToDate
       sink.batch(batchOf(f))
       if (f.closed || f.reason === "deleted") return sink.end()
       meet()

@@ -40,7 +40,7 @@ export interface Lane {
   sync(again: ReadonlySet<string>): void
   /** Sends a frame, where that is possible. */
   send?(frame: object): void
-  /** Bytes that a message may have. */
+  /** Bytes that a message may have, as soon as the lane is made. */
   readonly maxMessage?: number
   close(): void
 }

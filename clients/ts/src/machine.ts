@@ -67,7 +67,7 @@ export type Effect =
   /** The lane serves from now on. */
   | ["adopt", lane: number]
   | ["drop", lane: number]
-  /** One timer, in place of the one before; without a time there is none. */
+  /** One timer, in place of the one before; without a time, or with Infinity, there is none. */
   | ["timer", ms?: number]
   | ["remember", blocked: Blocked]
   /** All followers end with this error. */
@@ -130,12 +130,8 @@ const wait = (s: State, ms: number): Out => leave(s, "waiting", s.reachable ? ms
 
 /** The lane serves; a timer brings a better one, once that may get through. */
 const settle = (s: State, now: number, random: number, ...effects: Effect[]): Out => {
-  let ms: number | undefined
-  if (s.transport !== (s.forced ?? s.best)) {
-    const until = Math.min(...Object.values(s.blocked).filter((t) => t > now))
-    if (until < Infinity) ms = until - now + random * 1000
-  }
-  return [{ ...s, phase: "open", next: 0, nextTransport: undefined }, [...effects, ["timer", ms]]]
+  const until = s.transport === (s.forced ?? s.best) ? Infinity : Math.min(...Object.values(s.blocked).filter((t) => t > now))
+  return [{ ...s, phase: "open", next: 0, nextTransport: undefined }, [...effects, ["timer", until - now + random * 1000]]]
 }
 
 /** Makes a lane beside the one that serves. */
@@ -218,18 +214,20 @@ const renew: Handler<unknown> = (s, _, now) => attempt(s, better(s, now)!)
 const close: Handler<unknown> = (s) => leave(s, "closed")
 
 /** What most states make of these events; the rest they name. */
-const quiet = { opened: same, ended: same, failed: same, drain: same, timer: same, online: same, offline: same, wake: same, close }
+const quiet = {
+  need: same, force: same, opened: same, ended: same, failed: same, drain: same, timer: same, online: same, offline: same, wake: same, close,
+}
 
 export const table: Table = {
-  idle: { ...quiet, need: begin, force: same },
+  idle: { ...quiet, need: begin },
   connecting: { ...quiet, need: rechoose, force: rechoose, opened, ended, failed, drain },
   open: { ...quiet, need: choose, force: choose, ended, failed, drain, timer: choose, online: renew },
   trying: {
     ...quiet, need: choose, force: choose, opened: handOver, ended: lostOne, failed: lostOne,
     drain: (s, e, now, random) => (e.lane === s.lane ? drain : lostOne)(s, e, now, random),
   },
-  waiting: { ...quiet, need: same, force: begin, timer: begin, online: begin, wake: begin },
-  closed: { ...quiet, need: same, force: same, close: same },
+  waiting: { ...quiet, force: begin, timer: begin, online: begin, wake: begin },
+  closed: quiet,
 }
 
 export function step(s: State, e: Event, now: number, random: number): Out {

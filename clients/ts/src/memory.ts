@@ -5,7 +5,7 @@ import type { Blocked } from "./machine.js"
 
 export function recall(base: string): Blocked {
   try {
-    return (JSON.parse(sessionStorage.getItem("twohop:" + base)!) as Blocked | null) ?? {}
+    return { ...(JSON.parse(sessionStorage.getItem("twohop:" + base)!) as Blocked | null) }
   } catch {
     return {} // there is no such storage, or it is forbidden
   }

@@ -6,8 +6,8 @@
 // stand anywhere yet, in one request.
 
 import { sleep } from "./env.js"
-import { fault, type TwohopError } from "./errors.js"
-import { readPage } from "./http.js"
+import { asError, fault, type TwohopError } from "./errors.js"
+import { again, readPage } from "./http.js"
 import type { Lane, Line, Sub } from "./lane.js"
 import { loop, subscribe } from "./requests.js"
 import type { Frame } from "./types.js"
@@ -21,8 +21,7 @@ const patience = 60_000
 async function ask(line: Line, subs: Sub[], live: string | undefined, signal: AbortSignal): Promise<Frame[]> {
   for (const { channel, cursor } of subs) {
     // Of a channel that doesn't stand anywhere yet, the answer says where it begins.
-    if (cursor.offset) line.places.set(channel, { at: cursor.offset })
-    else line.places.delete(channel)
+    line.places.set(channel, cursor.offset ? { at: cursor.offset } : undefined)
   }
   const text = await (await subscribe(line.env, subs, live, signal)).text()
   line.fed(text.length)
@@ -52,7 +51,12 @@ export function poll(line: Line): Lane {
   return loop(line, async (signal) => {
     const begun = clock.now()
     const give = async (asked: Sub[], answer: Promise<Frame[]>): Promise<void> => {
-      const frames = await answer
+      const frames = await answer.catch((e: TwohopError): Frame[] => {
+        // What is wrong with one channel ends that one only.
+        const { channel } = asked[1] ? e : asked[0]!
+        if (!channel || again(env, asError(e))) throw e
+        return [{ ...fault(e), type: "error", channel }]
+      })
       for (const { channel, advice, budget } of asked) {
         due.set(channel, begun + Math.max(1000, advice?.interval ?? budget - 1000) * (0.9 + 0.1 * clock.random()))
       }
@@ -61,24 +65,19 @@ export function poll(line: Line): Lane {
       line.made()
       line.frames(frames)
     }
-    const page = async ({ channel, cursor, from }: Sub): Promise<Frame[]> => {
-      try {
-        const f = await readPage(env, channel, from, false, signal)
+    const page = ({ channel, cursor, from }: Sub): Promise<Frame[]> =>
+      readPage(env, channel, from, false, signal).then((f) => {
         places.set(channel, { at: cursor.offset })
         line.fed(JSON.stringify(f).length)
         return [f]
-      } catch (e) {
-        if (!/^(not_|gone)/.test((e as TwohopError).code)) throw e
-        return [{ ...fault(e as Error), type: "error", channel }]
-      }
-    }
+      })
 
     const subs = [...line.subs.values()].filter(({ channel }) => !(due.get(channel)! > begun && places.get(channel)))
     // Who waits for a channel to be created stands at the beginning of any log, which is all zeros.
-    const single = subs.length > few ? [] : subs.filter((s) => /[1-9]/.test(s.cursor.offset!))
-    const others = subs.filter((s) => !single.includes(s))
+    const others: Sub[] = []
     line.expect(patience, "lost")
-    await Promise.all([...single.map((s) => give([s], page(s))), others.length && give(others, ask(line, others, undefined, signal))])
+    const single = subs.map((s) => (subs.length > few || !/[1-9]/.test(s.cursor.offset!) ? others.push(s) : give([s], page(s))))
+    await Promise.all([...single, others.length && give(others, ask(line, others, undefined, signal))])
     const wait = Math.min(1e9, ...[...line.subs.keys()].map((c) => (due.get(c) ?? 0) - clock.now()))
     line.expect(wait + patience, "lost")
     if (wait > 0) await sleep(clock, wait, signal)

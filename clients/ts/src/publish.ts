@@ -3,7 +3,7 @@
 // once, over whatever broke in between, and nothing overtakes it. What comes in the
 // meantime goes out as one batch, but for what was given up before that.
 
-import { asError, lost, told, TwohopError } from "./errors.js"
+import { asError, closedError, lost, told, TwohopError } from "./errors.js"
 import { pause, unique } from "./env.js"
 import type { Env } from "./env.js"
 import { pathOf, request } from "./http.js"
@@ -13,9 +13,12 @@ import type { Frame, Item, Published, PublishOptions } from "./types.js"
 
 /** Bytes that go out as one batch. */
 const mostBytes = 1 << 19
-/** A request that is not answered within this time is made again. */
+/** A request that is not answered within this time, and a millisecond for each 64 bytes, is made again. */
 const patience = 30_000
-/** How long after its first try a key may be used again: a server knows it for 5 min, and a request may be on its way for a while. */
+/**
+ * How long after its first try a key may be used again: a server knows it for 5 min, and a request may be on its way
+ * for a while. What its bytes take goes off, too.
+ */
 const mostRepeated = 300_000 - patience
 
 /** The value as it is now: whoever gave it may change it before it is sent. */
@@ -35,6 +38,8 @@ interface Waiting {
   settle: (result: Published | Promise<never>) => void
   /** Says that nobody wants it any more. */
   signal?: AbortSignal
+  /** The code of its error once it was sent, should nobody wait for the answer. */
+  tried?: string
 }
 
 export interface Outbox {
@@ -45,11 +50,12 @@ export interface Outbox {
   answered(f: Frame): boolean
   /** The lane is gone: what it did not answer is sent anew. */
   lost(lane: Lane): void
-  close(error: Error): void
+  /** Gives up everything. What is under way may still take effect. */
+  close(): void
 }
 
 /** Publishes by a request; list is the JSON of its records. */
-async function post(env: Env, i: Item, list: string | undefined): Promise<Published> {
+async function post(env: Env, i: Item, list: string | undefined, bytes: number): Promise<Published> {
   const headers: Record<string, string> = {
     "Content-Type": i.contentType ?? (i.bytes ? "application/octet-stream" : "application/json"),
     "Idempotency-Key": i.idempotencyKey!,
@@ -57,11 +63,11 @@ async function post(env: Env, i: Item, list: string | undefined): Promise<Publis
   if (i.ifMatch != null) headers["If-Match"] = i.ifMatch
   if (i.close) headers["Stream-Closed"] = "true"
   const body = (i.bytes as BodyInit) ?? i.text ?? list
-  const signal = AbortSignal.timeout(patience)
+  const signal = AbortSignal.timeout(patience + (bytes >> 6))
   const { status, headers: h } = await request(env, pathOf(i.channel), { method: "POST", headers, body, signal })
   const offset = h.get("Stream-Next-Offset")
   // Anything else took nothing: the page of a portal, or one of the channel, which a redirect made of the POST.
-  if (status !== 204 || !offset) throw lost("not a twohop server")
+  if (status !== 204 || !offset) throw lost("no twohop server")
   return {
     offset,
     durability: h.get("Stream-Durability")!,
@@ -74,7 +80,7 @@ async function post(env: Env, i: Item, list: string | undefined): Promise<Publis
 const kind = (i: Item): string | false | undefined => i.records && (i.ifMatch ?? i.idempotencyKey) === undefined && !i.close && "JSON " + i.contentType
 
 /** lane gives the lane that serves, if there is one. */
-export function publisher(env: Env, lane: () => Lane | false | undefined): Outbox {
+export function publisher(env: Env, lane: () => Lane | undefined): Outbox {
   const { clock } = env
   const source = unique()
   /** What is not answered, in order, by channel. The first of each are under way. */
@@ -87,9 +93,9 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
   let ids = 0
 
   function send(item: Item, list: string | undefined, bytes: number): Promise<Published | TwohopError> {
-    const l = lane() as Lane | undefined
-    // What is too large for a message goes by itself.
-    if (!l?.send || bytes * 3 > l.maxMessage!) return post(env, item, list)
+    const l = lane()!
+    // What is too large for a message goes by itself, and so does all where there are none.
+    if (!(bytes * 3 <= l?.maxMessage!)) return post(env, item, list, bytes)
     return new Promise((resolve) => {
       const id = "p" + ++ids
       sent.set(id, [l, resolve])
@@ -108,14 +114,15 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
         if (n && !(k && k === kind(queue[0]!.item) && bytes + w.bytes < mostBytes)) break
         n++
         if (w.signal?.aborted) continue
+        w.tried = code
         batch.push(w)
         bytes += w.bytes
       }
-      const [first] = batch
       // Each try sends the same, under the same key.
-      const item = { ...first?.item!, idempotencyKey: first?.item.idempotencyKey ?? source + ++ids }
+      const item = { ...batch[0]?.item! }
+      item.idempotencyKey ??= source + ++ids
       const list = item.records === undefined ? undefined : "[" + batch.map((w) => w.item.records) + "]"
-      const last = clock.now() + mostRepeated
+      const last = clock.now() + mostRepeated - (bytes >> 6)
       let error: TwohopError | undefined
       /** Gives up those that were tried, and whose time is over. If others are left, the whole batch is tried again, and nobody knows what becomes of it. */
       const left = (): number =>
@@ -164,8 +171,8 @@ export function publisher(env: Env, lane: () => Lane | false | undefined): Outbo
     lost(lane) {
       for (const [id, [over]] of sent) if (over === lane) answer(id, moved)
     },
-    close(error) {
-      for (const queue of queues.values()) for (const w of queue.splice(0)) w.settle(Promise.reject(error))
+    close() {
+      for (const queue of queues.values()) for (const w of queue.splice(0)) w.settle(Promise.reject(closedError(w.tried)))
       pump()
     },
   }

@@ -1,12 +1,12 @@
 // A page's end of a connection that tabs share through a SharedWorker; worker.ts is the
 // other end. Messages are calls: the name of a function there, and its arguments. A page
-// holds a lock, by which the worker notices that it is gone.
+// holds a lock, by which the worker notices that it is gone; the worker holds one for
+// each page.
 
 import type { Share } from "./client.js"
 import { unique } from "./env.js"
-import { type Fault, TwohopError } from "./errors.js"
+import { closedError, type Fault, lost, TwohopError } from "./errors.js"
 import { tokenOf } from "./http.js"
-import { closedError } from "./hub.js"
 import type { ConnectOptions, Hub, Item, Published, Sink, Start, Status, Transport } from "./types.js"
 
 /** What a page asks of the worker. */
@@ -23,8 +23,7 @@ export interface WorkerSide {
 /** What the worker tells a page. */
 export interface PageSide {
   status(s: Status, lastError: Fault): void
-  sink(id: number, what: "batch" | "inForce", value: unknown): void
-  end(id: number, error: Fault): void
+  sink(id: number, what: "batch" | "inForce" | "end", value: unknown, error?: Fault): void
   published(id: number, answer?: Published, error?: Fault): void
   token(): void
 }
@@ -49,28 +48,39 @@ export const share: Share = (o, changed) => {
   return new Promise<Hub | void>((resolve) => {
     const key = typeof token === "function" || token
     const script = o.shared === true ? import.meta.url : (o.shared as string)
-    // Throws for a script of another origin. The 2 keeps pages from a worker of before, which takes other items.
-    const worker = new SharedWorker(script, { type: "module", name: `twohop2 ${url} ${key}` })
+    // Throws for a script of another origin. The 3 keeps pages from a worker of before, which takes other calls.
+    const worker = new SharedWorker(script, { type: "module", name: `twohop3 ${url} ${key}` })
     worker.onerror = () => resolve()
     setTimeout(resolve, patience)
     const sinks = new Map<number, Sink>()
     const entering: Parameters<WorkerSide["enter"]>[0] = []
-    const ids = new Map<Sink, number>()
-    const publishes = new Map<number, (answer?: Published, error?: Fault) => void>()
+    const ids = new WeakMap<Sink, number>()
+    const publishes = new Map<number, (answer: Published | Promise<never>) => void>()
     let last = 0
     let release: () => void
-    let status: Status
+    let status: Status | undefined
+
+    const stop = (error?: Error): void => {
+      if (status!.state === "closed") return
+      release()
+      worker.port.close()
+      for (const sink of sinks.values()) sink.end(error)
+      for (const settle of publishes.values()) settle(Promise.reject(closedError("unknown_outcome")))
+      status = { ...status!, state: "closed" }
+      changed()
+    }
 
     const call = ends<PageSide, WorkerSide>(worker.port, {
       status(s, lastError) {
+        // Granted when the worker is gone.
+        if (!status) void locks.request(lock + "!", () => stop(lost("no worker")))
         status = { ...s, lastError: mend(lastError) }
         resolve(hub)
         changed()
       },
-      sink: (id, what, value) => sinks.get(id)?.[what](value as never),
-      end: (id, error) => sinks.get(id)?.end(mend(error)),
+      sink: (id, what, value, error) => sinks.get(id)?.[what]((value ?? mend(error)) as never),
       published(id, answer, error) {
-        publishes.get(id)?.(answer, error)
+        publishes.get(id)?.(error ? Promise.reject(mend(error)) : answer!)
         publishes.delete(id)
       },
       // Without a token the server says what is wrong.
@@ -85,10 +95,9 @@ export const share: Share = (o, changed) => {
 
     const hub: Hub = {
       get status() {
-        return status
+        return status!
       },
       enter(sink) {
-        if (status.state === "closed") return sink.end()
         ids.set(sink, ++last)
         sinks.set(last, sink)
         // Those of a turn go together, lest the worker connects for the first of many.
@@ -102,20 +111,12 @@ export const share: Share = (o, changed) => {
         queueMicrotask(() => call("leave", id))
       },
       publish: (item) =>
-        new Promise((resolve, reject) => {
-          if (status.state === "closed") return reject(closedError())
-          publishes.set(++last, (answer, error) => (error ? reject(mend(error)!) : resolve(answer!)))
+        new Promise((resolve) => {
+          publishes.set(++last, resolve)
           call("publish", last, item)
         }),
       force: (transport) => call("force", transport),
-      close() {
-        release()
-        worker.port.close()
-        for (const sink of sinks.values()) sink.end()
-        for (const settle of publishes.values()) settle(undefined, closedError())
-        status = { ...status, state: "closed" }
-        changed()
-      },
+      close: stop,
     }
   }).catch(() => {}) as Promise<Hub | undefined>
 }

@@ -36,7 +36,7 @@ export const sse: Open = (line) =>
     // The first bytes come at once, unless something on the way collects them.
     line.expect(line.forced ? 15_000 : 2000, "refused")
     const answer = await subscribe(line.env, [...line.subs.values()], "sse", signal)
-    if (!/^text\/event-stream/.test(answer.headers.get("Content-Type")!)) throw lost("not a twohop server")
+    if (!/^text\/event-stream/.test(answer.headers.get("Content-Type")!)) throw lost("no twohop server")
     const patience = 2.5 * Math.max(heartbeat, milliseconds(answer.headers.get("Stream-Heartbeat")) || 0)
     const reader = answer.body!.getReader()
     const decoder = new TextDecoder()

@@ -11,7 +11,8 @@ import type { Hub, Sink } from "./types.js"
 
 /** Serves pages, where this is a SharedWorker. */
 export function serveTabs(transports: Transports): void {
-  if (!("SharedWorkerGlobalScope" in globalThis)) return
+  const scope = globalThis as { SharedWorkerGlobalScope?: unknown; onconnect?: (e: MessageEvent) => void }
+  if (!scope.SharedWorkerGlobalScope) return
   const pages = new Set<Call<PageSide>>()
   const waiting: ((token?: string) => void)[] = []
   let hub: Hub | undefined
@@ -28,20 +29,21 @@ export function serveTabs(transports: Transports): void {
     page("status", status, fault(lastError))
   }
 
-  ;(globalThis as { onconnect?: (e: MessageEvent) => void }).onconnect = ({ ports: [port] }) => {
+  scope.onconnect = ({ ports: [port] }) => {
     const sinks = new Map<number, Sink>()
     const page = ends<WorkerSide, PageSide>(port!, {
       hello(url, token, transport, lock) {
-        pages.add(page)
-        hub ??= connection(environment({ url, token: token === true ? ask : token, transport }), transports, () => {
-          pages.forEach(show)
-        })
-        show(page)
-        // Granted when the page is gone.
-        void navigator.locks.request(lock, () => {
-          pages.delete(page)
-          for (const s of sinks.values()) hub!.leave(s)
-          port!.close()
+        hub ??= connection(environment({ url, token: token === true ? ask : token, transport }), transports, () => pages.forEach(show))
+        // Held until the page is gone. Should the page get it, this worker is.
+        void navigator.locks.request(lock + "!", () => {
+          pages.add(page)
+          show(page)
+          // Granted when the page is gone.
+          return navigator.locks.request(lock, () => {
+            pages.delete(page)
+            for (const s of sinks.values()) hub!.leave(s)
+            port!.close()
+          })
         })
       },
       enter(list) {
@@ -55,7 +57,7 @@ export function serveTabs(transports: Transports): void {
               page("sink", id, "batch", b)
             },
             inForce: (ms: number) => page("sink", id, "inForce", ms),
-            end: (e?: Error) => page("end", id, fault(e)),
+            end: (e?: Error) => page("sink", id, "end", undefined, fault(e)),
           }
           sinks.set(id, sink)
           hub!.enter(sink)

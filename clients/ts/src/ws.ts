@@ -34,13 +34,11 @@ export const ws: Open = (line) => {
     } else if (f.type === "ping") send({ type: "pong" })
     else if (f.type === "token") {
       if (f.expires) refresh = env.clock.set(renew, Math.min(Math.max(f.expires * 0.8, 1000), 1e9))
-    } else if (f.type === "error" && !f.channel) {
-      // A whole list was refused, or a publish.
-      line.frames([f])
-      for (const [channel, id] of has) if (id === f.id) receive({ ...f, channel })
     } else {
-      if (ends(f) && !ofPublish(f)) has.delete(f.channel!)
       line.frames([f])
+      // Without a channel, a whole list may have been refused.
+      if (!f.channel) for (const [channel, id] of has) if (id === f.id) receive({ ...f, channel })
+      if (ends(f) && !ofPublish(f)) has.delete(f.channel!)
     }
   }
 
@@ -68,7 +66,7 @@ export const ws: Open = (line) => {
 
   async function open(): Promise<void> {
     if (!env.WebSocket) {
-      throw new TwohopError("unsupported", "no WebSocket", "name one: connect({ WebSocket })", { retry: false })
+      throw new TwohopError("unsupported", "no WebSocket", "connect({ WebSocket })", { retry: false })
     }
     const token = await tokenOf(env)
     if (closed) return

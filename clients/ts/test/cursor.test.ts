@@ -9,9 +9,9 @@ type Answer = [name: Cursor["phase"], stands: number | undefined, place: number 
 
 // Each state of a cursor that stands at 5 (or nowhere), each kind of frame, and each
 // place where the lane may stand: nowhere, before, at, and beyond the cursor.
-const cursors: Record<Cursor["phase"], Cursor> = {
-  new: { phase: "new" }, live: { phase: "live", offset: offset(5) }, ended: { phase: "ended", offset: offset(5) },
-}
+const cursors = {
+  new: { phase: "live" }, live: { phase: "live", offset: offset(5) }, ended: { phase: "ended", offset: offset(5) },
+} satisfies Record<string, Cursor>
 const frames = {
   subscribed5: { type: "subscribed", offset: offset(5), upToDate: true },
   data5: { type: "data", offset: offset(5), records: [] },
@@ -41,8 +41,8 @@ test("every state, frame and place has its answer", () => {
     nowhere: [c, at, "nowhere", undefined, undefined], start: [c, at, undefined, undefined, undefined], p3: [c, at, 3, undefined, undefined],
     p5: [c, at, 5, undefined, undefined], p6: [c, at, 6, undefined, undefined],
   })
-  const again = (at: number | undefined, c: Cursor["phase"] = "live"): Answer => [c, at, "nowhere", undefined, "again"]
-  const want: Record<Cursor["phase"], Row> = {
+  const again = (at: number | undefined): Answer => ["live", at, "nowhere", undefined, "again"]
+  const want: Record<keyof typeof cursors, Row> = {
     live: {
       subscribed5: same(["live", 5, 5, "marks", undefined]),
       data5: { ...same(["live", 5, 5, undefined, undefined]), nowhere: ["live", 5, "nowhere", undefined, undefined], p6: ["live", 5, 6, undefined, undefined] },
@@ -56,14 +56,14 @@ test("every state, frame and place has its answer", () => {
     },
     new: {
       subscribed5: same(["live", 5, 5, "marks", undefined]),
-      data5: { ...same(again(undefined, "new")), nowhere: ["new", undefined, "nowhere", undefined, undefined], start: ["live", 5, 5, "all", undefined] },
-      data5closed: { ...same(again(undefined, "new")), nowhere: ["new", undefined, "nowhere", undefined, undefined], start: ["ended", 5, 5, "all", "closed"] },
-      data8: { ...same(again(undefined, "new")), nowhere: ["new", undefined, "nowhere", undefined, undefined], start: ["live", 8, 8, "all", undefined] },
-      reset2: { ...same(again(undefined, "new")), nowhere: ["new", undefined, "nowhere", undefined, undefined], start: ["live", 2, 2, "all", undefined] },
-      deleted: { ...same(again(undefined, "new")), nowhere: ["new", undefined, "nowhere", undefined, undefined], start: ["ended", 0, "nowhere", "all", "deleted"] },
-      unsubscribed: same(["new", undefined, "nowhere", undefined, undefined]),
+      data5: { ...same(again(undefined)), nowhere: ["live", undefined, "nowhere", undefined, undefined], start: ["live", 5, 5, "all", undefined] },
+      data5closed: { ...same(again(undefined)), nowhere: ["live", undefined, "nowhere", undefined, undefined], start: ["ended", 5, 5, "all", "closed"] },
+      data8: { ...same(again(undefined)), nowhere: ["live", undefined, "nowhere", undefined, undefined], start: ["live", 8, 8, "all", undefined] },
+      reset2: { ...same(again(undefined)), nowhere: ["live", undefined, "nowhere", undefined, undefined], start: ["live", 2, 2, "all", undefined] },
+      deleted: { ...same(again(undefined)), nowhere: ["live", undefined, "nowhere", undefined, undefined], start: ["ended", 0, "nowhere", "all", "deleted"] },
+      unsubscribed: same(["live", undefined, "nowhere", undefined, undefined]),
       error: same(["ended", undefined, "nowhere", undefined, "error"]),
-      stale: stays("new", undefined), twice: same(again(undefined, "new")), other: stays("new", undefined),
+      stale: stays("live", undefined), twice: same(again(undefined)), other: stays("live", undefined),
     },
     ended: {
       subscribed5: stays("ended", 5), data5: stays("ended", 5), data5closed: stays("ended", 5), data8: stays("ended", 5),
@@ -76,7 +76,7 @@ test("every state, frame and place has its answer", () => {
     for (const [f, frame] of Object.entries(frames)) {
       for (const [p, place] of Object.entries(places)) {
         cells++
-        assert.deepEqual(answer(cursor, place, frame), want[c as Cursor["phase"]][f as keyof typeof frames][p], `${c} + ${f} at ${p}`)
+        assert.deepEqual(answer(cursor, place, frame), want[c as keyof typeof cursors][f as keyof typeof frames][p], `${c} + ${f} at ${p}`)
       }
     }
   }
@@ -93,7 +93,7 @@ test("lanes that overlap in any way give each record once", () => {
       x = Math.imul(x ^ (x >>> 15), 0x2c1b3c6d) + 0x9e3779b9
       return ((x ^ (x >>> 13)) >>> 0) % below
     }
-    let cursor: Cursor = { phase: "new" }
+    let cursor: Cursor = { phase: "live" }
     const got: number[] = []
     const lanes = [0, 1, 2].map(() => ({ place: undefined as Place, reads: -1 }))
     const tail = 40

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict"
 import { getEventListeners } from "node:events"
-import { test } from "node:test"
+import { test, type TestContext } from "node:test"
 import { Client } from "../src/client.js"
 import type { TwohopError } from "../src/errors.js"
 import type { Follower } from "../src/follower.js"
@@ -342,6 +342,18 @@ async function joiner(token?: ConnectOptions["token"]): Promise<ReturnType<typeo
 }
 const aPage = { "Content-Type": "application/json", "Stream-Next-Offset": offset(5), "Stream-Up-To-Date": "true" }
 
+test("close() ends those too who read on their own", async () => {
+  const { clock, server, client, f } = await joiner()
+  const g = client.follow("a", { offset: offset(2), onBatch: () => {} })
+  await settle()
+  client.close()
+  await Promise.all([f.done, g.done])
+  await clock.pass(60_000)
+  assert.ok(server.requests.every((r) => r.signal.aborted))
+  assert.equal(server.requests.length, 3)
+  assert.deepEqual(clock.waits, [])
+})
+
 test("a page that does not come is asked for again", async () => {
   const { clock, server, client, got, page, alive } = await joiner()
   await clock.pass(30_000)
@@ -409,6 +421,76 @@ test("who reads on its own is not answered without end by a server that drains, 
   assert.deepEqual(clock.waits, [])
 })
 
+const zeros = "0000000000000000_0000000000000000"
+
+test("who stands in a log does not share the wait for the channel", async () => {
+  const { clock, server, client } = world({ transport: "ws" })
+  const waits = values(client, "a")
+  await settle()
+  const socket = FakeSocket.last
+  socket.welcome()
+  await settle()
+  socket.say({ ...subscribed("a", 0), offset: zeros, waiting: true })
+  // It is created: who published has the offset before the waiting one has the records.
+  const after = values(client, "a", { offset: offset(1) })
+  const now = values(client, "a")
+  const start = values(client, "a", { offset: "-1" })
+  await settle()
+  socket.say(subscribed("a", 0, false))
+  socket.say(data("a", 0, 1))
+  socket.say(data("a", 1, 2))
+  await settle()
+  assert.deepEqual([waits, now, start, after], [[1, 2], [1, 2], [1, 2], [2]])
+  assert.equal(server.requests.length, 1, "only the one that does not wait reads on its own")
+  client.close()
+  await clock.pass(0)
+})
+
+test("the beginning of any log is a place of its own in a channel that is there", async () => {
+  const { clock, server, client } = world({ transport: "ws" })
+  const all = values(client, "a", { offset: zeros })
+  const now = values(client, "a")
+  await settle()
+  FakeSocket.last.welcome()
+  await settle()
+  FakeSocket.last.say(subscribed("a", 0, false))
+  FakeSocket.last.say(data("a", 0, 5))
+  await settle()
+  assert.deepEqual([all, now], [[1, 2, 3, 4, 5], []])
+  server.next().answer(200, "[]", aPage)
+  await settle()
+  FakeSocket.last.say(data("a", 5, 6))
+  assert.deepEqual([all.at(-1), now], [6, [6]])
+  client.close()
+  await clock.pass(0)
+})
+
+test("who reads on its own is not ended by the deletion that it has not come to", async () => {
+  const { clock, server, client } = world({ transport: "ws" })
+  const first = client.follow("a", { offset: offset(5), onBatch: () => {} })
+  await settle()
+  const socket = FakeSocket.last
+  socket.welcome()
+  await settle()
+  socket.say(subscribed("a", 5))
+  const resets: string[] = []
+  const second = client.follow("a", { offset: offset(3), onBatch: () => {}, onReset: (r) => resets.push(r.reason) })
+  await settle()
+  socket.say({ type: "reset", channel: "a", offset: zeros, reason: "deleted", start: zeros, tail: zeros })
+  await first.done
+  await settle()
+  // It goes on where it stands, and is told there what became of the channel.
+  const subscribe = socket.sent.at(-1)!
+  assert.deepEqual([subscribe.type, subscribe.channels], ["subscribe", [{ channel: "a", budget: 0, offset: offset(3) }]])
+  socket.say(subscribed("a", 3, false))
+  socket.say({ type: "reset", channel: "a", offset: "1790000000000001_" + "0".repeat(16), reason: "epoch" })
+  assert.deepEqual(resets, ["epoch"])
+  second.close()
+  assert.ok(server.requests.every((r) => r.signal.aborted))
+  client.close()
+  await clock.pass(0)
+})
+
 /** The 404 of what stands before servers and has none just now. */
 const balancers = ["default backend - 404", '{"message":"no Route matched with those values"}', '{"code":404}']
 
@@ -453,6 +535,51 @@ test("polls: a channel that is gone ends its followers only", async () => {
   await assert.rejects(a!.done, { code: "gone" })
   await settle()
   assert.deepEqual([b!.offset, client.status.state], [offset(2), "open"])
+  client.close()
+  await clock.pass(0)
+})
+
+test("polls: what is wrong with one channel ends its followers only", async () => {
+  const { clock, server, client } = world({ transport: "poll" })
+  const page = { "Content-Type": "application/json", "Stream-Next-Offset": offset(2), "Stream-Up-To-Date": "true" }
+  const follow = (channel: string, place: string): Follower => client.follow(channel, { offset: place, onBatch: () => {} })
+  const bad = (channel: string): string => JSON.stringify({ code: "invalid_offset", message: "m", hint: "h", channel })
+  const good = follow("good", offset(1))
+  // Each is asked for by itself.
+  const form = follow("form", "bad_1")
+  const proxied = follow("proxied", offset(1))
+  await settle()
+  server.next().answer(200, "[2]", page)
+  server.next().answer(400, bad("form"))
+  server.next().answer(403, "<html>not this one")
+  await assert.rejects(form.done, { code: "invalid_offset", message: "m", hint: "h" })
+  await assert.rejects(proxied.done, { code: "invalid_request" })
+  await settle()
+  assert.deepEqual([good.offset, client.status.state], [offset(2), "open"])
+
+  // All of one request are bad, and its answer tells of the first.
+  const junk = [follow("junk", "junk"), follow("more", "junk")]
+  await clock.pass(20)
+  const channels = (r: FakeRequest): unknown => (assert.equal(r.url.pathname, "/v1/subscribe"), r.url.searchParams.getAll("channel"))
+  const both = server.next()
+  assert.deepEqual(channels(both), ["junk", "more"])
+  both.answer(400, bad("junk"))
+  await assert.rejects(junk[0]!.done, { code: "invalid_offset" })
+  await clock.pass(1000)
+  while (server.waiting > 1) server.next().answer(200, "[]", page)
+  const one = server.next()
+  assert.deepEqual(channels(one), ["more"])
+  one.answer(400, '{"code":"invalid_offset","message":"m","hint":"h"}')
+  await assert.rejects(junk[1]!.done, { code: "invalid_offset" })
+  await settle()
+  assert.equal(client.status.state, "open")
+
+  // What is wrong with the request ends all that is followed.
+  const last = [follow("x", "-1"), follow("y", "-1")]
+  await clock.pass(20)
+  while (server.waiting > 1) server.next().answer(200, "[]", page)
+  server.next().answer(403, '{"code":"host_not_allowed","message":"m","hint":"h"}')
+  for (const f of [good, ...last]) await assert.rejects(f.done, { code: "host_not_allowed" })
   client.close()
   await clock.pass(0)
 })
@@ -547,14 +674,51 @@ test("a publish is repeated under its key until it is answered, and nothing over
   assert.deepEqual(clock.waits, [])
 })
 
-test("a token that does not come holds up one try only", async (t) => {
-  let asked = 0
-  const { clock, server, client } = world({ token: () => (asked++ ? "t" : new Promise<string>(() => {})) })
-  t.mock.method(AbortSignal, "timeout", (ms: number) => {
+/** AbortSignal.timeout() by the test's clock. */
+const timeouts = (t: TestContext, clock: VirtualClock): void =>
+  void t.mock.method(AbortSignal, "timeout", (ms: number) => {
+    if (ms !== Math.floor(ms)) throw new RangeError("not whole milliseconds: " + ms)
     const c = new AbortController()
     clock.set(() => c.abort(new DOMException("too late", "TimeoutError")), ms)
     return c.signal
   })
+
+test("a publish has time for its bytes, and is not repeated when that would be too late", async (t) => {
+  const { clock, server, client } = world()
+  timeouts(t, clock)
+  const bytes = new Uint8Array((10 << 20) + 7)
+  const patience = 30_000 + bytes.length / 64
+  const p = client.publish("a", bytes)
+  await clock.pass(patience - 1)
+  const r = server.next()
+  assert.equal(r.signal.aborted, false)
+  r.answer(204, "", { "Stream-Next-Offset": offset(1) })
+  await p
+
+  // The server knows the key for 5 min, and the last try may take its time too.
+  for (const value of [bytes, new Uint8Array(7)]) {
+    const begun = clock.time
+    let last = 0
+    const over = assert.rejects(client.publish("a", value, { timeout: 3_600_000 }), { code: "unknown_outcome" })
+    while (clock.time < begun + 400_000) {
+      await settle()
+      if (server.waiting) {
+        last = clock.time - begun
+        server.next().fail()
+      }
+      await clock.pass(1000)
+    }
+    await over
+    const latest = 270_000 - value.length / 64
+    assert.ok(last > latest - 31_000 && last <= latest, `${last} of ${latest}`)
+  }
+  client.close()
+})
+
+test("a token that does not come holds up one try only", async (t) => {
+  let asked = 0
+  const { clock, server, client } = world({ token: () => (asked++ ? "t" : new Promise<string>(() => {})) })
+  timeouts(t, clock)
   const p = client.publish("a", 1)
   await clock.pass(29_999)
   assert.equal(server.waiting, 0)
@@ -587,6 +751,27 @@ test("only what the server says of a publish is its answer", async () => {
   client.close()
 })
 
+test("a name with . or .. for a segment is refused, and no request of another channel is made of it", async () => {
+  const { clock, server, client } = world({ transport: "ws" })
+  for (const name of ["rooms/../admin", "..", "../a", "./a", "a/."]) {
+    await assert.rejects(client.publish(name, 1), { code: "invalid_name", retry: false }, name)
+  }
+  for (const name of ["a..b/.c", ".../..d", "%2e%2e/e"]) {
+    const p = client.publish(name, 1)
+    await settle()
+    const r = server.next()
+    assert.equal(decodeURIComponent(r.url.pathname), "/v1/stream/" + name)
+    r.answer(204, "", { "Stream-Next-Offset": offset(1) })
+    await p
+  }
+  // Nor is it read from there.
+  values(client, "rooms/../admin")
+  await assert.rejects(client.follow("rooms/../admin", { offset: "-1" }).done, { code: "invalid_name" })
+  assert.equal(server.waiting, 0)
+  client.close()
+  await clock.pass(0)
+})
+
 test("what a WebSocket did not answer goes out again over what comes next", async () => {
   const { clock, server, client } = world({ transport: "ws" })
   values(client, "a", { offset: offset(1) })
@@ -606,7 +791,7 @@ test("what a WebSocket did not answer goes out again over what comes next", asyn
   r.answer(204, "", { "Stream-Next-Offset": offset(2), "Stream-Duplicate": "true" })
   assert.equal((await p).duplicate, true)
   client.close()
-  await assert.rejects(big, { code: "closed" })
+  await assert.rejects(big, { code: "unknown_outcome" })
   await clock.pass(0)
 })
 
@@ -792,8 +977,22 @@ test("a value is published as it was when it was given", async () => {
   rest.answer(204, "", { "Stream-Next-Offset": offset(5) })
   await Promise.all(all)
   client.close()
-  await assert.rejects(raw, { code: "closed" })
+  await assert.rejects(raw, { code: "unknown_outcome" })
   await assert.rejects(client.publish("a", 1n), TypeError)
+})
+
+test("close() says which publishes may have been taken", async () => {
+  const { clock, server, client } = world()
+  const all = [client.publish("a", 1), client.publish("a", 2), client.publish("b", 3)]
+  const codes = Promise.all(all.map((p) => p.then(() => "taken", (e: TwohopError) => e.code)))
+  await settle()
+  server.next()
+  server.next().fail()
+  await settle()
+  client.close()
+  assert.deepEqual(await codes, ["unknown_outcome", "closed", "unknown_outcome"])
+  await clock.pass(60_000)
+  assert.equal(server.waiting, 0)
 })
 
 test("what has a key of its own goes alone", async () => {

@@ -62,7 +62,7 @@ test("every state and event that can come together keeps the invariants", () => 
         if (f[0] === "open") lanes.add(f[1])
         if (f[0] === "drop") check(lanes.delete(f[1]))
         if (f[0] === "adopt") check(f[1] === t.lane)
-        if (f[0] === "timer") timer = f[1]
+        if (f[0] === "timer") timer = f[1] === Infinity ? undefined : f[1]
       }
       check(String([...lanes].sort()) === String([t.lane, t.next].filter((n) => n).sort()))
       check((t.lane > 0) === (["connecting", "open", "trying"].includes(t.phase)))

@@ -3,6 +3,8 @@
 
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { Client } from "../src/client.js"
 import { share } from "../src/shared.js"
 import { transports } from "../src/transports.js"
@@ -10,14 +12,17 @@ import { serveTabs } from "../src/worker.js"
 import type { Batch, ConnectOptions } from "../src/types.js"
 import { data, FakeServer, FakeSocket, offset, settle, subscribed } from "./world.js"
 
-/** Locks as a browser has them: who asks waits until the one before is done. */
+/** Locks as a browser has them: who asks waits until the one before is done, or is no more. */
 class Locks {
   readonly #held = new Map<string, Promise<unknown>>()
+  /** The holders of all locks are no more. */
+  die!: (_: void) => void
+  readonly #dead = new Promise<void>((resolve) => (this.die = resolve))
   async request(name: string, f: () => unknown): Promise<unknown> {
     const before = this.#held.get(name)
     const mine = (async () => {
       await before
-      return f()
+      return Promise.race([f(), this.#dead])
     })()
     this.#held.set(name, mine)
     return mine
@@ -160,6 +165,41 @@ test("channels that are followed in one turn reach the worker together, and end 
   assert.ok(FakeSocket.last.closed)
 })
 
+test("a tab that is closed says of publishes that they may be taken: the worker goes on", async () => {
+  browser("works")
+  const c = tab()
+  values(c, "a")
+  await arrive()
+  FakeSocket.last.welcome()
+  await arrive()
+  const p = assert.rejects(c.publish("a", 1), { code: "unknown_outcome" })
+  await arrive()
+  const { type, id } = FakeSocket.last.sent.at(-1)!
+  assert.equal(type, "publish")
+  c.close()
+  c.close()
+  FakeSocket.last.say({ type: "published", id, channel: "a", offset: offset(1) }) // too late for the tab
+  await p
+  await arrive()
+})
+
+test("a follower that is closed is not kept", async () => {
+  setFlagsFromString("--expose-gc")
+  const gc = runInNewContext("gc") as () => void
+  browser("works")
+  const c = tab()
+  values(c, "a")
+  await arrive()
+  const f = new WeakRef(c.follow("a"))
+  await arrive()
+  f.deref()!.close()
+  await arrive()
+  gc()
+  assert.equal(f.deref(), undefined)
+  c.close()
+  await arrive()
+})
+
 test("tabs of different tokens don't share, and a page is asked for a fresh one", async () => {
   const names = browser("works")
   let n = 0
@@ -189,6 +229,25 @@ test("a value reaches the worker as it was when it was given, and as JSON has it
   await p
   c.close()
   await arrive()
+})
+
+test("a worker that dies ends what its tabs do", async () => {
+  browser("works")
+  const c = tab()
+  const f = c.follow("a")
+  await arrive()
+  FakeSocket.last.welcome()
+  await arrive()
+  const p = assert.rejects(c.publish("a", 1), { code: "unknown_outcome" })
+  await arrive()
+  assert.equal(c.status.state, "open")
+  FakeSocket.last.say({ type: "published", id: FakeSocket.last.sent.at(-1)!.id, channel: "a", offset: offset(1) }) // too late for the tab
+  scope.navigator.locks!.die()
+  await p
+  await assert.rejects(f.done, { code: "unavailable" })
+  assert.equal(c.status.state, "closed")
+  await c.follow("a").done
+  await assert.rejects(c.publish("a", 1), { code: "closed" })
 })
 
 test("a worker that says nothing: after 5 s a connection of one's own", async (t) => {
