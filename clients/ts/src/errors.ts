@@ -47,4 +47,4 @@ export const fault = (e?: Error): Fault => e && { ...e, message: e.message }
 
 /** Any value that was thrown, as an error. */
 export const asError = (e: unknown): TwohopError =>
-  e instanceof TwohopError ? e : lost("no answer: " + e)
+  e instanceof TwohopError ? e : lost("no reply: " + e)

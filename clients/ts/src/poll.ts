@@ -6,7 +6,7 @@
 // stand anywhere yet, in one request.
 
 import { sleep } from "./env.js"
-import { asError, fault, type TwohopError } from "./errors.js"
+import { asError, fault, mends, type TwohopError } from "./errors.js"
 import { again, readPage } from "./http.js"
 import type { Lane, Line, Sub } from "./lane.js"
 import { loop, subscribe } from "./requests.js"
@@ -54,7 +54,7 @@ export function poll(line: Line): Lane {
       const frames = await answer.catch((e: TwohopError): Frame[] => {
         // What is wrong with one channel ends that one only.
         const { channel } = asked[1] ? e : asked[0]!
-        if (!channel || again(env, asError(e))) throw e
+        if (!channel || mends(e.code) || again(env, asError(e))) throw e
         return [{ ...fault(e), type: "error", channel }]
       })
       for (const { channel, advice, budget } of asked) {

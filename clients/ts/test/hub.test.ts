@@ -584,6 +584,16 @@ test("polls: what is wrong with one channel ends its followers only", async () =
   await clock.pass(0)
 })
 
+test("polls: a refusal by something on the way ends what is followed, whatever its code", async () => {
+  const { clock, server, client } = world({ transport: "poll" })
+  const f = client.follow("a", { offset: offset(1), onBatch: () => {} })
+  await settle()
+  server.next().answer(401, '{"code":"unauthorized","message":"m","hint":"h"}')
+  await assert.rejects(f.done, { code: "unauthorized", status: 401 })
+  client.close()
+  await clock.pass(0)
+})
+
 test("tokens: a header for requests, a parameter for the handshake, frames to refresh", async () => {
   let n = 0
   const { clock, server, client } = world({ token: () => "t" + ++n })

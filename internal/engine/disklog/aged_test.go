@@ -272,6 +272,39 @@ func TestLongerWindow(t *testing.T) {
 	})
 }
 
+// together queues items for one group.
+func together(e *Engine, items []*item) {
+	q := e.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.items = append(q.mu.items, items...)
+	q.stirLocked(items[0])
+}
+
+// A fork is kept within its bounds, also where it takes the place of another
+// channel at once.
+func TestForkInPlaceOfAChannel(t *testing.T) {
+	e := openAt(t, vfs.NewMem(), Options{})
+	defer shut(t, e)
+	mustCreate(t, e, "s", twohop.Spec{}, "1,", "2,")
+	mustAppend(t, e, "s", "3,")
+	mustCreate(t, e, "f", twohop.Spec{})
+	results := make(chan error, 2)
+	done := func(r *result) { results <- r.err }
+	together(e, []*item{
+		{kind: itemDelete, name: "f", done: done},
+		{kind: itemCreate, name: "f", spec: &twohop.Spec{Fork: &twohop.Fork{Source: "s"}, Retention: twohop.Retention{Records: 1}}, done: done},
+	})
+	for range 2 {
+		if err := <-results; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := readAll(t, e, "f", twohop.Offset{}, 100); len(got) != 1 || got[0] != "3," {
+		t.Errorf("%q, want the last record", got)
+	}
+}
+
 // In one group, what a fork of a fork inherits may be of its ancestor's append.
 func TestForkOfAForkInOneGroup(t *testing.T) {
 	e := openAt(t, vfs.NewMem(), Options{})
@@ -286,11 +319,7 @@ func TestForkOfAForkInOneGroup(t *testing.T) {
 		{kind: itemCreate, name: "f", spec: &twohop.Spec{Fork: &twohop.Fork{Source: "s", At: at(3)}}, done: done},
 		{kind: itemCreate, name: "g", spec: &twohop.Spec{Fork: &twohop.Fork{Source: "f", At: at(2)}}, done: done},
 	}
-	q := e.queue
-	q.mu.Lock()
-	q.mu.items = append(q.mu.items, items...)
-	q.stirLocked(items[0])
-	q.mu.Unlock()
+	together(e, items)
 	for range items {
 		if err := <-results; err != nil {
 			t.Error(err)

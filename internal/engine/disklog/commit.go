@@ -134,7 +134,7 @@ func (g *group) written(err error) error {
 // show lets readers see what was committed and tells the feed.
 func (g *group) show() {
 	for _, w := range g.order {
-		if w.ch != nil && (w.wrote || w.was == nil && w.ch.Fork != nil) {
+		if w.ch != nil && (w.wrote || w.ch.Fork != nil && (w.was == nil || w.was.id != w.ch.id)) {
 			g.retain(w)
 		}
 		if w.ch != w.was || w.used != 0 {

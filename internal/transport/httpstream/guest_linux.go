@@ -33,7 +33,8 @@ func (r *reader) invite(b []byte, head, size int) {
 		r.handOver(b)
 		return
 	}
-	r.in = nil
+	r.in, r.eof = nil, false
+	r.c.Pause(false) // the peer's end, if it has come, is the guest's to see
 	if second := p.today(); p.fieldsOf != second {
 		p.fieldsOf, p.allFields = second, string(p.common(nil))
 	}

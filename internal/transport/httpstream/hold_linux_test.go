@@ -367,3 +367,23 @@ func TestEmptyLineBeforeARequest(t *testing.T) {
 		s.statuses(answers, 200, 204)
 	}, loopModes...)
 }
+
+// Long polls behind long polls are served one by one, and not kept without an end.
+func TestWaitsBehindAWait(t *testing.T) {
+	const most = 16 << 20
+	run(t, func(t *testing.T, m mode) {
+		s := serve(t, m, setup{Options: httpstream.Options{LongPoll: time.Hour}})
+		s.create("c", asText)
+		c := s.dial()
+		go func() { _, _ = io.Copy(io.Discard, c) }()
+		waits := []byte(strings.Repeat("GET /v1/stream/c?offset=now&live=long-poll HTTP/1.1\r\nHost: x\r\n\r\n", 1000))
+		sent := 0
+		for sent < most {
+			n, err := c.Write(waits)
+			if sent += n; err != nil {
+				return
+			}
+		}
+		t.Errorf("%d bytes of requests were taken", sent)
+	}, loopModes...)
+}

@@ -252,6 +252,10 @@ func (r *reader) later(b []byte) {
 	if r.in = append(r.in, b...); len(r.in) >= maxHeld && r.live == longPoll && r.state == waiting {
 		r.nothing() // if it went on without being read, its end would not be seen
 	}
+	if r.state == waiting && len(r.in) > maxPartial {
+		r.c.Close() // behind it are others that wait
+		return
+	}
 	r.readOn()
 }
 

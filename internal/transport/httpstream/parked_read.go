@@ -368,7 +368,7 @@ func (r *reader) stream(b []byte, ch *hub.Channel, v *hub.View, a *ask) {
 	maxAge := p.h.opts.MaxAge
 	r.ends = seconds(maxAge*4/5 + rand.N(maxAge*2/5)) //nolint:gosec // jitter, not a secret
 	p.h.opts.Answered(false, http.StatusOK, 0)
-	r.close, r.reset = true, a.accepts || a.lastID != ""
+	r.close, r.reset, r.in = true, a.accepts || a.lastID != "", nil
 	p.h.delivered(v)
 	r.send(head)
 	r.c.Queue(page)

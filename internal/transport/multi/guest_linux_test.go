@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"twohop"
+	"twohop/internal/engine"
 	"twohop/internal/engine/memlog"
 	"twohop/internal/hub"
 	"twohop/internal/park"
@@ -233,18 +234,34 @@ func TestAnswersToTheHalfClosed(t *testing.T) {
 	}, loopModes...)
 }
 
+// slowReads is an engine whose reads take so long that the peer's end is seen first.
+type slowReads struct{ engine.Engine }
+
+func (e slowReads) Read(ctx context.Context, name string, from twohop.Offset, maxBytes int) (twohop.Batch, error) {
+	<-time.After(30 * time.Millisecond)
+	return e.Engine.Read(ctx, name, from, maxBytes)
+}
+
 // All that was asked for is answered, but nobody waits for news.
 func TestRequestsOfTheHalfClosed(t *testing.T) {
 	run(t, func(t *testing.T, m mode) {
-		s := serve(t, m, setup{hub: hub.Options{TailBytes: 1}})
+		e := slowReads{memlog.Open(memlog.Options{})}
+		t.Cleanup(func() { _ = e.Close() })
+		s := serve(t, m, setup{engine: e, hub: hub.Options{TailBytes: 1}})
 		s.create("a", asText)
 		s.publish("a", "old")
 		get := "GET /v1/subscribe?channel=a&offset=%s HTTP/1.1\r\nHost: x\r\n\r\n"
 		poll, wait := fmt.Sprintf(get, "-1"), fmt.Sprintf(get, s.publish("a", "new")+"&live=long-poll")
+		deep := func(name string) string { // whose answer is not there at once
+			s.create(name, asText)
+			s.publish(name, "old")
+			s.publish(name, "new")
+			return "GET /v1/stream/" + name + "?offset=-1 HTTP/1.1\r\nHost: x\r\n\r\n"
+		}
 		for _, c := range []struct {
 			requests string
 			answers  int
-		}{{poll, 1}, {poll + poll + poll, 3}, {poll + wait, 1}} {
+		}{{poll, 1}, {poll + poll + poll, 3}, {poll + wait, 1}, {deep("b") + poll, 2}, {deep("c") + wait, 1}} {
 			conn := s.dial().(*net.TCPConn)
 			_ = conn.SetDeadline(time.Now().Add(patience))
 			if _, err := io.WriteString(conn, c.requests); err != nil {
