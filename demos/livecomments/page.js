@@ -42,7 +42,6 @@ const announce = (words) => text($('announce'), words)
 // --- comments
 
 const sequences = { comments: new Sequence(), reactions: new Sequence(), state: new Sequence() }
-const mine = new Map() // numbers of own comments that stand in the list
 const comments = new Sender(client, prefix + 'comments', me)
 
 const valid = (record) => record && typeof record.s === 'string' && Number.isSafeInteger(record.n) && typeof record.t === 'number'

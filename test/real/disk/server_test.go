@@ -13,7 +13,7 @@ import (
 // startServer runs the command with its data in a directory.
 func startServer(t *testing.T, binary, data string, options ...string) *server {
 	t.Helper()
-	options = append([]string{"--sse-heartbeat", "200ms"}, options...)
+	options = append([]string{"--sse-heartbeat", "1s"}, options...)
 	return &server{t, rig.Serve(t, binary, rig.Options{Data: data, Args: options})}
 }
 
