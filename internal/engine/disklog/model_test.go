@@ -22,17 +22,33 @@ type modelLog struct {
 	at      []time.Time     // of each record
 	offsets []twohop.Offset // before the first record, and after each
 	floor   int             // what a fork inherits begins here
+	keys    map[string]modelKey
+	seq     uint64 // of the producer's next append
+	last    twohop.Offset
+}
+
+// modelKey is the append that an idempotency key is known from.
+type modelKey struct {
+	at     time.Time
+	offset twohop.Offset
+}
+
+func newModelLog(spec twohop.Spec, tail twohop.Offset) *modelLog {
+	return &modelLog{spec: spec, offsets: []twohop.Offset{tail}, keys: map[string]modelKey{}}
 }
 
 func (l *modelLog) fork(at int, spec twohop.Spec, floor int) *modelLog {
-	return &modelLog{spec, slices.Clone(l.records[:at]), slices.Clone(l.at[:at]), slices.Clone(l.offsets[:at+1]), floor}
+	return &modelLog{
+		spec: spec, floor: floor, keys: map[string]modelKey{},
+		records: slices.Clone(l.records[:at]), at: slices.Clone(l.at[:at]), offsets: slices.Clone(l.offsets[:at+1]),
+	}
 }
 
 // Whatever is appended, forked, deleted, dropped by retention and restarted in
 // whatever order, a channel holds what it has to, under the offsets that were
 // given for it, and no other.
 func TestAgainstModel(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(6) {
 		synctest.Test(t, func(t *testing.T) {
 			m := &model{t: t, seed: seed, dice: rand.New(rand.NewPCG(seed, 7)), fs: vfs.NewMem(), logs: map[string]*modelLog{}} //nolint:gosec // a test's dice
 			m.open()
@@ -94,7 +110,7 @@ func (m *model) act() {
 		_ = m.e.Close()
 		m.open()
 	case k < 5:
-		<-time.After(time.Duration(m.dice.IntN(60)) * time.Minute)
+		<-time.After(time.Duration(m.dice.IntN(60)) * []time.Duration{time.Minute, 3 * time.Second}[m.dice.IntN(2)])
 		synctest.Wait()
 	case k == 5 && l != nil:
 		if err := m.e.Delete(m.t.Context(), name); err != nil {
@@ -141,7 +157,7 @@ func (m *model) create(name string) {
 	if err != nil {
 		m.fail("create %s: %v", name, err)
 	}
-	m.logs[name] = &modelLog{spec: spec, offsets: []twohop.Offset{info.Tail}}
+	m.logs[name] = newModelLog(spec, info.Tail)
 }
 
 func isCode(err error, code twohop.Code) bool {
@@ -157,19 +173,48 @@ func (m *model) append(name string, l *modelLog) {
 	for i := range recs {
 		recs[i] = fmt.Sprintf("%s/%d/%d %s", name, m.step, i, strings.Repeat("x", m.dice.IntN(300)))
 	}
-	ack, err := tryAppend(m.e, twohop.Append{Channel: name}, recs...)
-	if err != nil {
-		m.fail("append to %s: %v", name, err)
+	a, first, again := twohop.Append{Channel: name}, twohop.Offset{}, false
+	switch m.dice.IntN(4) {
+	case 0:
+		a.Key = fmt.Sprint("k", m.dice.IntN(3))
+		k, known := l.keys[a.Key]
+		first, again = k.offset, known && time.Since(k.at) < 5*time.Minute
+	case 1:
+		a.Producer = &twohop.Producer{ID: "p", Seq: l.seq}
+		if again = l.seq > 0 && m.dice.IntN(3) == 0; again {
+			a.Producer.Seq, first = l.seq-1, l.last
+		}
+	}
+	ack, err := tryAppend(m.e, a, recs...)
+	if err != nil || ack.Duplicate != again {
+		m.fail("append to %s: %+v, %v; it is a repetition: %v", name, ack, err, again)
 		return
 	}
-	first := ack.Offset.Pos - uint64(len(recs))
+	if again {
+		if ack.Offset != first {
+			m.fail("a repetition ends at %v in %s, the first one did at %v", ack.Offset, name, first)
+		}
+		return
+	}
+	if a.Key != "" {
+		l.keys[a.Key] = modelKey{time.Now(), ack.Offset}
+	}
+	if a.Producer != nil {
+		l.seq, l.last = l.seq+1, ack.Offset
+	}
+	l.add(m, name, ack.Offset, recs)
+}
+
+// add notes what was appended.
+func (l *modelLog) add(m *model, name string, end twohop.Offset, recs []string) {
+	first := end.Pos - uint64(len(recs))
 	if first != uint64(len(l.records)) {
 		m.fail("%s has %d records, the next ones are at %d", name, len(l.records), first)
 		return
 	}
 	for i, r := range recs {
 		l.records, l.at = append(l.records, r), append(l.at, time.Now())
-		l.offsets = append(l.offsets, twohop.Offset{Epoch: ack.Offset.Epoch, Pos: first + uint64(i) + 1}) //nolint:gosec // small
+		l.offsets = append(l.offsets, twohop.Offset{Epoch: end.Epoch, Pos: first + uint64(i) + 1}) //nolint:gosec // small
 	}
 }
 
