@@ -43,7 +43,7 @@ type Config struct {
 
 // SSE sets the pace of Server-Sent Events.
 type SSE struct {
-	Heartbeat time.Duration `yaml:"heartbeat" default:"0s" min:"0s" max:"10m" doc:"Pause after which a response with nothing to say says a comment, so that nothing on the way takes it for dead; also the pings of WebSockets. 0 is 15s, and 45s on plain connections that show no proxy."`
+	Heartbeat time.Duration `yaml:"heartbeat" default:"0s" min:"0s" max:"10m" doc:"Pause after which a response with nothing to say says a comment, so that nothing on the way takes it for dead; also the pings of WebSockets. 0 is 15s, and 45s on plain connections that show no proxy; any other is 1s at least."`
 	MaxAge    time.Duration `yaml:"max_age" default:"5m" min:"1s" max:"7d" doc:"Age at which a response ends cleanly, give or take a fifth, so that readers spread over servers again."`
 	Retry     time.Duration `yaml:"retry" default:"1s" min:"0s" max:"1h" doc:"Pause that browsers are told to make before they reconnect."`
 }
