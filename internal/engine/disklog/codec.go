@@ -97,7 +97,7 @@ func (d *decoder) err() error {
 }
 
 // encode makes the stored form of a channel. The tail is not in it: the last
-// stored batch tells it. Of the retention it has the age that due was set for:
+// stored batch tells it, or kept where there is none. Of the retention it has the age that due was set for:
 // a start finds by it who is to be looked at.
 func (ch *channel) encode() []byte {
 	e := append(make(encoder, 0, 256), formatVersion)

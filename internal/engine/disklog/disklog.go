@@ -17,8 +17,9 @@
 // An append is one key, its log epoch and first position, with the records, the
 // commit time, and the size of the log before it (large appends take several
 // keys, so that a read from the middle stays cheap). The tail of a channel is
-// not stored: it is found behind the last batch when the channel is loaded.
-// The channel's own key is written only when something else changes. Producers
+// not stored: it is found behind the last batch when the channel is loaded, or,
+// where all of them were removed, in the place up to which they were. The
+// channel's own key is written only when something else changes. Producers
 // and idempotency keys have keys of their own, in the same commit. Where the
 // start is follows from the retention and the stored batches; records below it
 // are removed in bulk, later.
